@@ -1,0 +1,38 @@
+# `make` lists the targets. Every target makes the environment first where it is missing (.venv;
+# 10 to 15 minutes the first time where PETSc must be compiled, nothing afterwards).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help figures render test lab prepare env clean
+
+ENV_DIR ?= .venv
+export ENV_DIR
+# The programs of the environment come first: python, mpiexec, nbdev_export, jupyter.
+run = PATH="$$(cd "$$ENV_DIR/bin" && pwd):$$PATH"
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+figures: env  ## make the paper's figures and figures/index.html; one with FIG=fig04, small with SIZE=small
+	@$(run) python tools/make_figures.py $(FIG) $(if $(SIZE),--size $(SIZE))
+
+render: env  ## make the figures and store the outputs in their notebooks; one with FIG=fig04
+	@$(run) python tools/make_figures.py --inplace $(FIG)
+
+test: env  ## run every notebook at a small size, and the tests; some with ARGS='-k house'
+	@$(run) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lab: env  ## open nbs/index.ipynb in JupyterLab, on this machine only
+	@$(run) jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) nbs/index.ipynb
+
+prepare: env  ## export the notebooks to sss_nb, test, clean the notebooks
+	@$(run) nbdev_export
+	@$(run) python tools/make_readme.py
+	@$(MAKE) --no-print-directory test
+	@$(run) nbdev_clean
+
+env:  ## make the environment in .venv: conda-forge where conda or mamba is there (CONDA=no: not), else pip
+	@tools/make_env.sh
+
+clean:  ## remove what builds, tests and checkpoints leave behind; .venv and figures stay
+	@rm -rf build dist *.egg-info .pytest_cache _docs
+	@find nbs sss_nb tests tools data \( -name __pycache__ -o -name .ipynb_checkpoints -o -name .last_checked \) -prune -exec rm -rf {} +

@@ -1,0 +1,219 @@
+"""What holds the checkout together: versions, exports, imports, stored notebooks, figures, data, the wheel."""
+import ast, configparser, hashlib, importlib.metadata, json, re, shutil, subprocess, sys, tomllib
+from pathlib import Path
+import pytest, yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from house import FIGURES, MODULES, NBS, NOTEBOOKS, ROOT, exported, module, name, python, read, sources
+
+# ------------------------------------------------------------------------------------------------ versions
+
+PROJECT = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
+RUN, DEV = ([Requirement(r) for r in rs] for rs in (PROJECT['dependencies'], PROJECT['optional-dependencies']['dev']))
+PINS = {canonicalize_name(k): v for k, v in re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)}
+NBDEV = {'nbdev': '2.4.14', 'execnb': '0.1.18', 'fastcore': '1.14.5', 'ghapi': '1.1.1', 'fastgit': '0.1.4'}
+
+def environment():
+    "environment.yml: {name: specifier} of what conda installs, and the list of what pip installs."
+    lines = yaml.safe_load((ROOT/'environment.yml').read_text())['dependencies']
+    conda, pip = {}, next(x['pip'] for x in lines if isinstance(x, dict))
+    for line in lines:
+        if isinstance(line, dict): continue
+        package, version = re.match(r'([\w-]+)\s*(.*)', line).groups()
+        version = version.split('=*')[0] if version.count('=') > 1 and '*' in version else version  # a build string
+        if re.match(r'=\d', version): version = f'=={version[1:]}.*'
+        conda[package.removesuffix('-base')] = SpecifierSet('' if version in ('', '=*') else version)
+    return conda, pip
+
+@pytest.mark.parametrize('requirement', RUN + DEV, ids=lambda r: r.name)
+def test_versions_hold_together(requirement):
+    package = canonicalize_name(requirement.name)
+    assert package in PINS, f'{package} of pyproject.toml has no pin in constraints.txt'
+    assert requirement.specifier.contains(PINS[package]), f'constraints.txt has {package}=={PINS[package]}, pyproject.toml {requirement}'
+    conda, pip = environment()
+    allowed = conda.get(package) or next((Requirement(r).specifier for r in pip if r.startswith(f'{package}==')), None)
+    assert allowed is not None, f'{package} of pyproject.toml is not in environment.yml'
+    assert allowed.contains(PINS[package]), f'constraints.txt has {package}=={PINS[package]}, environment.yml {allowed}'
+    here = importlib.metadata.version(package)
+    assert here == PINS[package] or (Path(sys.prefix)/'conda-meta').is_dir() and allowed.contains(here), \
+        f'{package} {here} is installed, constraints.txt has {PINS[package]}: make env'
+
+def test_environment_is_conda_forge_and_one_python():
+    env = yaml.safe_load((ROOT/'environment.yml').read_text())
+    assert env['channels'] == ['conda-forge', 'nodefaults']
+    conda, pip = environment()
+    lowest = SpecifierSet(PROJECT['requires-python'])
+    assert [v for v in ('3.10', '3.11', '3.12', '3.13') if lowest.contains(v)] == ['3.11', '3.12', '3.13']
+    assert [v for v in ('3.10', '3.11', '3.12', '3.13') if conda['python'].contains(v)] == ['3.12']
+    for package in conda.keys() & PINS.keys(): assert conda[package].contains(PINS[package]), package
+    assert '-e .' in pip and {r.split('==')[0] for r in pip} - {'-e .'} == NBDEV.keys()
+
+def test_nbdev_family_is_exact():
+    dev = {r.name: str(r.specifier) for r in DEV}
+    _, pip = environment()
+    for package, version in NBDEV.items():
+        assert PINS[package] == version and dev[package] == f'=={version}' and f'{package}=={version}' in pip, package
+    assert SpecifierSet(dev['ipython']).contains('9.14') and not SpecifierSet(dev['ipython']).contains('10.0')
+
+def test_every_pin_is_used():
+    used = {canonicalize_name(r.name) for r in RUN + DEV} | set(re.findall(r'[\w-]+', (ROOT/'tools/make_env.sh').read_text()))
+    assert not PINS.keys() - used, f'constraints.txt pins what nothing asks for: {sorted(PINS.keys() - used)}'
+
+def test_one_version():
+    config = configparser.ConfigParser()
+    config.read(ROOT/'settings.ini')
+    settings = config['DEFAULT']
+    init = re.search(r'__version__ = "(.+)"', (ROOT/'sss_nb/__init__.py').read_text())[1]
+    assert settings['version'] == init == str(yaml.safe_load((ROOT/'CITATION.cff').read_text())['version'])
+    assert settings['min_python'] == PROJECT['requires-python'].removeprefix('>=')
+    for key in ('update_pyproject', 'clear_all', 'jupyter_hooks'): assert settings[key] == 'False', key
+    assert settings['recursive'] == 'True'
+
+# ----------------------------------------------------------------------------------------- export and clean
+
+def test_export_and_clean_change_nothing(tmp_path):
+    "sss_nb is what the notebooks export, the notebooks are clean, and nbdev rewrites no setting."
+    for f in ('settings.ini', 'pyproject.toml'): shutil.copy(ROOT/f, tmp_path)
+    for d in ('nbs', 'sss_nb'): shutil.copytree(ROOT/d, tmp_path/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+    def files(): return {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    before = files()
+    for module in [p for p in (tmp_path/'sss_nb').rglob('*.py') if '# AUTOGENERATED' in p.read_text()]: module.unlink()
+    for command in ('nbdev_export', 'nbdev_clean'): subprocess.run([Path(sys.executable).parent/command], cwd=tmp_path, check=True)
+    after = files()
+    differ = sorted(f for f in before.keys() | after.keys() if before.get(f) != after.get(f))
+    assert not differ, f'run `make prepare`: it changes {differ}'
+
+def test_readme_is_the_index():
+    sys.path.insert(0, str(ROOT/'tools'))
+    try: from make_readme import readme
+    finally: sys.path.remove(str(ROOT/'tools'))
+    text = (ROOT/'README.md').read_text(encoding='utf-8')
+    assert text == readme(read(NBS/'index.ipynb')), 'run `make prepare`: README.md is not what nbs/index.ipynb says'
+    for link in re.findall(r'(?:\]\(|src=")([^)\s"#]+)', text):
+        assert re.match('[a-z]+:', link) or (ROOT/link).exists(), f'README.md links to {link}, which is not there'
+
+# ------------------------------------------------------------------------------------------------- imports
+
+IMPORT = '''
+import sys
+def refuse(event, args):
+    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto', 'urllib.Request'):
+        raise RuntimeError(f'importing touches the network: {event} {args}')
+sys.addaudithook(refuse)
+__import__(sys.argv[1])
+print(*sys.modules)
+'''
+DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest', 'torch'}
+
+def imported(module):
+    done = python(IMPORT, module, cwd=ROOT.parent, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+@pytest.mark.parametrize('path', MODULES, ids=module)
+def test_import_is_light(path):
+    "People who use the package never meet the development pins, and importing it draws no picture."
+    modules = imported(module(path))
+    assert not modules & DEVELOPMENT
+    if not path.stem.startswith('visualize'): assert 'matplotlib.pyplot' not in modules
+
+def test_import_of_the_package_is_bare():
+    assert not imported('sss_nb') & {'numpy', 'scipy', 'petsc4py', 'matplotlib', 'PIL', 'skimage'}
+
+STAGES = [(p, m) for p in NOTEBOOKS if (m := exported(p))]
+
+def asked(path):
+    "The modules of sss_nb that the file `path` imports, anywhere in it."
+    package = module(path).split('.')[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import): yield from (a.name for a in node.names if a.name.startswith('sss_nb.'))
+        if isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else []
+            base = '.'.join(base + (node.module or '').split('.')).strip('.')
+            yield from (f'{base}.{a.name}' if (ROOT/base.replace('.', '/')).is_dir() else base for a in node.names if base.startswith('sss_nb'))
+
+def test_stages_import_only_earlier_stages():
+    order = [m for _, m in STAGES]
+    assert len(set(order)) == len(order), f'two notebooks export one module: {order}'
+    for path in MODULES:
+        here = module(path)
+        assert here in order, f'{here} is exported by no notebook'
+        late = [m for m in asked(path) if m not in order[:order.index(here)] and m != 'sss_nb.__version__']
+        assert not late, f'{here} imports {late}, which come after it'
+
+def test_packages_are_listed():
+    listed = set(tomllib.loads((ROOT/'pyproject.toml').read_text())['tool']['setuptools']['packages']) - {'sss_nb._data'}
+    assert listed == {'.'.join(p.parent.relative_to(ROOT).parts) for p in (ROOT/'sss_nb').rglob('__init__.py')}
+
+# ---------------------------------------------------------------------------------------- stored notebooks
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=name)
+def test_stored_notebook(path):
+    notebook, size = read(path), path.stat().st_size
+    assert size < 1_000_000, f'{size/1e6:.2f} MB; a lower dpi or fewer pictures'
+    outputs = [o for c in notebook['cells'] if c['cell_type'] == 'code' for o in c['outputs']]
+    assert outputs, 'no stored output: execute it and store the outputs, they are the documentation'
+    errors = [o for o in outputs if o['output_type'] == 'error']
+    assert not errors, f"a stored error: {errors and errors[0]['ename']}"
+    title, *rest = sources(notebook, 'markdown')[0].strip().split('\n', 1)
+    assert re.match(r'# \S', title), 'the first cell is the title: # Title'
+    if exported(path): assert rest and re.search(r'^> \S', rest[0], re.M), 'after the title comes a one-sentence description: > ...'
+    text = json.dumps([o.get('text') or {k: v for k, v in o.get('data', {}).items() if not k.startswith('image/')} for o in outputs])
+    for directory in (f'{ROOT}/', f'{Path.home()}/', '/tmp/'):
+        assert directory not in text, f'a stored output shows a path of one machine: {directory}'
+
+# ------------------------------------------------------------------------------------------ figures, data
+
+def test_figures_and_notebooks_share_stems():
+    stems = [p.stem for p in FIGURES]
+    pictures = [p.stem for p in (ROOT/'figures').glob('*.png')]
+    for s in stems: assert any(p == s or p.startswith((f'{s}_', f'{s}-')) for p in pictures), f'no picture of {s}: make figures'
+    for p in pictures: assert any(p == s or p.startswith((f'{s}_', f'{s}-')) for s in stems), f'{p}.png has no notebook'
+
+def test_gallery():
+    "figures/index.html shows every picture, each with an alt text, and every link leads somewhere."
+    page = ROOT/'figures/index.html'
+    text = page.read_text(encoding='utf-8')
+    for link in re.findall(r'(?:href|src)="([^"#]+)"', text):
+        assert re.match('[a-z]+:', link) or (page.parent/link).exists(), f'index.html links to {link}, which is not there'
+    for p in page.parent.glob('*.png'): assert re.search(f'<img src="{p.name}"[^>]* alt="[^"]+"', text), p.name
+    assert not re.search(r'<script|src="https?:|<link', text), 'the page must work from a file, without a network'
+
+REGISTRY = json.loads((ROOT/'data/registry.json').read_text())
+
+@pytest.mark.parametrize('entry', REGISTRY)
+def test_data(entry):
+    about = REGISTRY[entry]
+    for key in ('file', 'sha256', 'source', 'licence'): assert about.get(key), f'{entry} has no {key}'
+    assert hashlib.sha256((ROOT/'data'/about['file']).read_bytes()).hexdigest() == about['sha256']
+
+def test_every_data_file_is_registered():
+    files = {p.relative_to(ROOT/'data').as_posix() for p in (ROOT/'data').rglob('*') if p.is_file() and not p.name.startswith('.')}
+    documents = {f for f in files if f.endswith(('.md', 'registry.json'))}
+    assert files - documents == {about['file'] for about in REGISTRY.values()}
+
+# ------------------------------------------------------------------------------------------------ the wheel
+
+def test_wheel_has_its_data(tmp_path):
+    "Installed far from the checkout, the package is whole and finds its photographs."
+    source, wheels, target = tmp_path/'source', tmp_path/'wheels', tmp_path/'target'
+    source.mkdir()
+    for f in ('pyproject.toml', 'README.md', 'LICENSE'): shutil.copy(ROOT/f, source)
+    for d in ('sss_nb', 'data'): shutil.copytree(ROOT/d, source/d, ignore=shutil.ignore_patterns('__pycache__'))
+    pip = [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check']
+    subprocess.run([*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', wheels, source], check=True)
+    [wheel] = wheels.iterdir()
+    subprocess.run([*pip, 'install', '--no-deps', '--no-index', '--target', target, wheel], check=True)
+    code = '''if True:
+        import sys, sss_nb, sss_nb.data
+        from pathlib import Path
+        target = Path(sys.argv[1]).resolve()
+        for p in (Path(sss_nb.__file__), sss_nb.data.data_dir(), sss_nb.data.fetch('astronaut')): assert target in p.resolve().parents, p
+        assert sss_nb.data.load_image(sss_nb.data.fetch('astronaut')).ndim == 3
+    '''
+    done = python(code, target, cwd=tmp_path, PYTHONPATH=str(target))
+    assert done.returncode == 0, done.stderr
+    for p in MODULES + [ROOT/'data'/about['file'] for about in REGISTRY.values()]:
+        inside = p.relative_to(ROOT).as_posix().replace('data/', 'sss_nb/_data/', 1) if 'data' in p.relative_to(ROOT).parts[:1] else p.relative_to(ROOT)
+        assert (target/inside).is_file(), f'{inside} is not in the wheel'

@@ -1,0 +1,98 @@
+"""What needs processes of its own: the same result twice, and tools/make_figures.py, interrupted and not."""
+import os, re, shutil, signal, subprocess, sys, time
+import nbformat, pytest
+from house import ROOT, python
+
+PIPELINE = '''
+import hashlib, numpy as np
+from sss_nb.data import synthetic_scene
+from sss_nb.pipeline import semantic_soft_segmentation
+image, _ = synthetic_scene(64)
+segments = semantic_soft_segmentation(image, 'classical', seed=3, progress=False)
+assert np.allclose(segments.alphas.sum(-1), 1)
+print(segments.alphas.shape, hashlib.sha256(np.ascontiguousarray(segments.alphas)).hexdigest())
+'''
+
+def test_two_processes_give_identical_alphas():
+    first, second = python(PIPELINE), python(PIPELINE)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout and first.stdout == second.stdout
+
+# ------------------------------------------------------------------------------------------- make_figures.py
+
+PICTURE = '''from pathlib import Path
+import os
+Path(os.environ['SSS_NB_FIGURES'], '{stem}.png').write_bytes(b'new picture, {size}')'''.replace('{size}', "' + os.environ['SSS_NB_FIGURE_SIZE'].encode() + b'")
+
+@pytest.fixture
+def project(tmp_path):
+    "A folder with make_figures.py, three figure notebooks (one fails, one takes for ever) and an old picture of each."
+    for d in ('tools', 'nbs/figures', 'figures'): (tmp_path/d).mkdir(parents=True)
+    shutil.copy(ROOT/'tools/make_figures.py', tmp_path/'tools')
+    shutil.copy(ROOT/'settings.ini', tmp_path)
+    md, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    for stem, title, last in (('fig01_fails', 'Fails', '1/0'), ('fig02_works', 'Works & <shows>', '2*3*7'),
+                              ('fig03_hangs', 'Hangs', 'import time\ntime.sleep(600)')):
+        nb = nbformat.v4.new_notebook(cells=[md(f'# {title}\n\n> A test.'), code(PICTURE.replace('{stem}', stem)), code(last),
+                                             md(r'**Caption.** The $\alpha_{ij}$ of *this*, see [the notebook](../00_data.ipynb).')])
+        nbformat.write(nb, tmp_path/f'nbs/figures/{stem}.ipynb')
+        (tmp_path/f'figures/{stem}.png').write_bytes(b'old picture')
+    (tmp_path/'figures/index.html').write_text('old page')
+    return tmp_path
+
+def command(project, *args): return [sys.executable, str(project/'tools/make_figures.py'), *args]
+
+def without(**more):
+    "The environment, without what the tests or the user set for the figures."
+    return {k: v for k, v in os.environ.items() if not k.startswith('SSS_NB_')} | more
+
+def figures(project): return {p.relative_to(project/'figures').as_posix(): p.read_bytes() for p in (project/'figures').rglob('*') if p.is_file()}
+
+def test_make_figures_reports_a_failure_and_makes_the_others(project):
+    notebooks = {p: p.read_bytes() for p in (project/'nbs/figures').iterdir()}
+    done = subprocess.run(command(project, 'fig01', 'fig02', '--size', 'small'), capture_output=True, text=True, env=without())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert 'ZeroDivisionError' in done.stdout and 'failed: fig01_fails' in done.stdout and '1 of 2 made' in done.stdout
+    made = figures(project)
+    assert made['fig01_fails.png'] == b'old picture' and made['fig02_works.png'] == b'new picture, small'
+    assert made.keys() == {'fig01_fails.png', 'fig02_works.png', 'fig03_hangs.png', 'index.html'}
+    page = made['index.html'].decode()
+    assert 'Works &amp; &lt;shows&gt;</h2>' in page and 'α<sub>ij</sub>' in page and '<i>this</i>' in page
+    assert 'href="../nbs/00_data.ipynb"' in page and 'href="../nbs/figures/fig02_works.ipynb"' in page
+    assert 'alt="Works &amp; &lt;shows&gt;. The αij of this, see the notebook"' in page
+    assert {p: p.read_bytes() for p in notebooks} == notebooks  # without --inplace no notebook is written
+
+def test_make_figures_stores_outputs_in_place(project):
+    path = project/'nbs/figures/fig02_works.ipynb'
+    done = subprocess.run(command(project, 'fig02', '--inplace'), capture_output=True, text=True, env=without())
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[2].outputs[0]['data']['text/plain'] == '42'
+    assert stored.cells[2].execution_count is None  # cleaned
+    assert figures(project)['fig02_works.png'] == b'new picture, full'
+
+def test_make_figures_knows_its_figures(project):
+    done = subprocess.run(command(project, 'fig9'), capture_output=True, text=True, env=without())
+    assert done.returncode == 1 and 'fig01_fails, fig02_works, fig03_hangs' in done.stderr
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_make_figures_interrupted(project, number):
+    "figures/ stays as it was, nothing half-written is left, and the kernel is gone."
+    before = figures(project)
+    with subprocess.Popen(command(project, 'fig03'), stdout=subprocess.PIPE, text=True, env=without()) as process:
+        deadline = time.time() + 60
+        while not list((project/'figures').glob('.making-*/pictures/*.png')):  # until it is in the middle
+            assert time.time() < deadline and process.poll() is None, 'it never came to its picture'
+            time.sleep(.1)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'Interrupted' in said and 'Traceback' not in said
+    assert figures(project) == before and not list((project/'figures').glob('.making-*'))
+    assert not [p for p in processes() if str(project) in p]
+
+def processes():
+    "The environment of every process that can be read; a kernel carries the folder of its pictures in it."
+    from pathlib import Path
+    for p in Path('/proc').glob('[0-9]*/environ'):
+        try: yield p.read_bytes().decode(errors='replace')
+        except OSError: pass

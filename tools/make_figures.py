@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Run the figure notebooks and write the gallery: nbs/figures/fig*.ipynb -> figures/*.png, figures/index.html.
+
+    tools/make_figures.py                 all of them, in order
+    tools/make_figures.py fig04 fig06     these
+    tools/make_figures.py --inplace       ... and store the outputs in the notebooks (`make render`)
+    tools/make_figures.py --size small    small pictures, as the tests make them
+
+Each notebook runs in a kernel of its own. Its pictures go to a folder of their own and are moved to figures/ when
+the whole notebook has run, so a figure is new or as it was, never half. SSS_NB_FIGURES names another folder.
+"""
+import argparse, html, json, os, posixpath, re, shutil, signal, subprocess, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT/'nbs/figures'
+
+# ---------------------------------------------------------------------------------------------- notebooks
+
+def all_notebooks(): return sorted(p for p in SOURCES.glob('fig*.ipynb'))
+
+def choose(names):
+    "The notebooks whose name begins with one of `names`, in the order of the paper; all of them without names."
+    known = all_notebooks()
+    for name in names:
+        if not any(p.stem.startswith(name) for p in known):
+            sys.exit(f"no figure notebook begins with {name!r}; there are: {', '.join(p.stem for p in known) or 'none'}")
+    return [p for p in known if not names or p.stem.startswith(tuple(names))]
+
+def clock(seconds): return f'{seconds:.0f} s' if seconds < 60 else f'{seconds//60:.0f} min {seconds%60:02.0f} s'
+
+def run(path, env, status):
+    "Execute the notebook `path` in its folder and return it with its outputs; `status` is told each cell."
+    import nbformat
+    from nbclient import NotebookClient
+    nb = nbformat.read(path, as_version=4)
+    client = NotebookClient(nb, timeout=None, kernel_name='python3', shutdown_kernel='immediate',
+                            extra_arguments=['--log-level=ERROR'], resources={'metadata': {'path': str(path.parent)}})
+    client.reset_execution_trackers()
+    code = [i for i, c in enumerate(nb.cells) if c.cell_type == 'code' and c.source.strip()]
+    with client.setup_kernel(env=env):
+        for done, i in enumerate(code):
+            status(f'cell {done + 1} of {len(code)}')
+            client.execute_cell(nb.cells[i], i)
+        client.set_widgets_metadata()
+    return nb
+
+def store(nb, path, workplace):
+    "Write `nb`, cleaned as nbdev_clean does, in place of `path`."
+    import nbformat
+    new = workplace/path.name
+    nbformat.write(nb, new)
+    subprocess.run([Path(sys.executable).parent/'nbdev_clean', '--fname', new], cwd=ROOT, check=True)
+    os.replace(new, path)
+
+def reason(error):
+    "The end of a notebook's traceback, without colours."
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    if isinstance(error, DeadKernelError): return 'The kernel died. Most often the memory was not enough.'
+    if not isinstance(error, CellExecutionError): return f'{type(error).__name__}: {error}'
+    text = re.sub(r'\x1b\[[0-9;]*m', '', error.traceback)
+    return '\n'.join(text.rstrip().splitlines()[-25:])
+
+# ------------------------------------------------------------------------------------------------- gallery
+
+TEX = dict(alpha='α', beta='β', gamma='γ', delta='δ', epsilon='ε', lambda_='λ', mu='μ', sigma='σ', Sigma='Σ', nabla='∇',
+           times='×', le='≤', ge='≥', approx='≈', infty='∞', cdot='·', pm='±', to='→', top='ᵀ', ell='ℓ', sum='Σ')
+
+def tex(formula):
+    "A short formula as HTML: Greek letters, sub- and superscripts. The page has no script, so no MathJax."
+    s = re.sub(r'\\(?:mathrm|text|mathbf|operatorname)\{(.*?)\}', r'\1', formula)
+    s = re.sub(r'\\([A-Za-z]+) ?', lambda m: TEX.get(m[1], TEX.get(m[1] + '_', m[1])), s)
+    s = re.sub(r'_(?:\{(.*?)\}|(\w))', lambda m: f'<sub>{m[1] or m[2]}</sub>', s)
+    s = re.sub(r'\^(?:\{(.*?)\}|(\S))', lambda m: f'<sup>{m[1] or m[2]}</sup>', s)
+    return f'<i>{s.replace("{", "").replace("}", "")}</i>'
+
+def inline(markdown, base):
+    "The Markdown that captions use - code, formulas, bold, italic, links - as HTML; links start from `base`."
+    kept = []
+    def keep(s): kept.append(s); return f'\x00{len(kept) - 1}\x00'
+    def link(m):
+        to = m[2] if re.match(r'[a-z]+:|#|/', m[2]) else posixpath.normpath(f'{base}/{m[2]}')
+        return keep(f'<a href="{to}">') + m[1] + keep('</a>')
+    s = html.escape(markdown, quote=False)
+    s = re.sub(r'`([^`]+)`', lambda m: keep(f'<code>{m[1]}</code>'), s)
+    s = re.sub(r'\$([^$]+)\$', lambda m: keep(tex(m[1])), s)
+    s = re.sub(r'\[([^\]]+)\]\(([^)\s]+)\)', link, s)
+    s = re.sub(r'\*\*(\S(?:.*?\S)?)\*\*', r'<b>\1</b>', s, flags=re.S)
+    s = re.sub(r'(?<!\w)[*_](\S(?:.*?\S)?)[*_](?!\w)', r'<i>\1</i>', s, flags=re.S)
+    while '\x00' in s: s = re.sub('\x00(\\d+)\x00', lambda m: kept[int(m[1])], s)
+    return s
+
+def plain(markdown):
+    "The words of `markdown` only, for alt texts and the contents."
+    return re.sub(r'\s+', ' ', html.unescape(re.sub(r'<[^>]+>', '', inline(markdown, '')))).strip()
+
+def described(path):
+    "Title and caption of a figure notebook: its first heading, and the cell that begins with **Caption.**"
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    texts = [''.join(c['source']).strip() for c in cells if c['cell_type'] == 'markdown']
+    title = next((m[1] for t in texts if (m := re.search(r'^# +(.+)$', t, re.M))), path.stem)
+    caption = next((t.removeprefix('**Caption.**').strip() for t in texts if t.startswith('**Caption.**')), '')
+    return title.strip(), caption
+
+def pictures(folder, stem):
+    "The pictures of the notebook `stem`: stem.png, and stem_more.png where it makes several."
+    return [*folder.glob(f'{stem}.png'), *sorted(p for p in folder.glob(f'{stem}[_-]*.png'))]
+
+PAGE = '''<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>sss_nb: figures</title>
+<style>
+  body {{ max-width: 60rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; color: #222; background: #fff;
+         font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }}
+  h1 {{ margin-bottom: .2rem }}  h2 {{ margin: 0 0 .6rem; font-size: 1.25rem }}
+  a {{ color: #06c }}  nav {{ margin: 1rem 0 0 }}  nav a {{ margin-right: 1.1rem; white-space: nowrap }}
+  section {{ margin-top: 2.6rem; padding-top: 1.6rem; border-top: 1px solid #ddd }}
+  figure {{ margin: 0 0 1rem }}  img {{ max-width: 100%; height: auto; border-radius: 3px }}
+  p {{ margin: .5rem 0 }}  code {{ background: #f3f3f3; padding: 0 .2em; border-radius: 3px }}
+  .quiet {{ color: #666; font-size: .9rem }}
+  @media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #1b1b1b }}  a {{ color: #6bf }}
+    section {{ border-color: #444 }}  code {{ background: #2c2c2c }}  img {{ background: #fff }}  .quiet {{ color: #aaa }} }}
+</style>
+</head>
+<body>
+<h1>Figures</h1>
+<p>Semantic soft segmentation, figure by figure. Each was made by the notebook that it links to; <code>make figures</code>
+makes them again, <code>make figures FIG=fig04</code> one of them.</p>
+<nav>
+{contents}
+</nav>
+{sections}
+</body>
+</html>
+'''
+
+FIGURE = '<figure><a href="{file}"><img src="{file}" loading="lazy" alt="{alt}"></a></figure>'
+
+def gallery(folder):
+    "Write folder/index.html from the notebooks and the pictures that are there; return the number of pictures."
+    base = Path(os.path.relpath(SOURCES, folder)).as_posix()
+    contents, sections, count = [], [], 0
+    for path in all_notebooks():
+        title, caption = described(path)
+        shown = pictures(folder, path.stem)
+        count += len(shown)
+        number = path.stem.split('_')[0]
+        contents.append(f'<a href="#{path.stem}">{html.escape(plain(title))}</a>')
+        figures = [FIGURE.format(file=p.name, alt=html.escape(alt(p, path.stem, title, caption))) for p in shown]
+        figures = '\n'.join(figures) or f'<p class="quiet">Not made yet: <code>make figures FIG={number}</code></p>'
+        text = '\n'.join(f'<p>{inline(t, base)}</p>' for t in re.split(r'\n\s*\n', caption) if t.strip())
+        sections.append(f'<section id="{path.stem}">\n<h2>{inline(title, base)}</h2>\n{figures}\n{text}\n'
+                        f'<p class="quiet"><a href="{base}/{path.name}">{path.name}</a></p>\n</section>')
+    page = PAGE.format(contents='\n'.join(contents), sections='\n'.join(sections))
+    new = folder/'.index.html.new'
+    new.write_text(page, encoding='utf-8')
+    os.replace(new, folder/'index.html')
+    return count
+
+def alt(picture, stem, title, caption):
+    "What a reader who does not see the picture is told: the title, which of several, and the caption's first sentence."
+    which = picture.stem.removeprefix(stem).strip('_-').replace('_', ' ')
+    first = re.split(r'(?<=[.!?]) (?=[A-Z])', plain(caption))[0]
+    return '. '.join(s.rstrip('.') for s in (plain(title), which, first) if s)
+
+# ---------------------------------------------------------------------------------------------------- main
+
+def stop(number, frame): raise KeyboardInterrupt
+
+def main(args=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('figures', nargs='*', help='fig04, or the whole stem; all of them without')
+    parser.add_argument('--inplace', action='store_true', help='store the outputs in the notebooks')
+    parser.add_argument('--size', choices=['full', 'small'], default=os.environ.get('SSS_NB_FIGURE_SIZE', 'full'))
+    args = parser.parse_args(args)
+    for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, stop)
+
+    chosen, began, failed = choose(args.figures), time.time(), []
+    if not chosen: sys.exit(f'there is no fig*.ipynb in {SOURCES}')
+    folder = Path(os.environ.get('SSS_NB_FIGURES') or ROOT/'figures').resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob('.making-*'): shutil.rmtree(left)  # of a run that was killed
+    width = max(len(p.stem) for p in chosen)
+    terminal = sys.stdout.isatty()
+    print(f"{len(chosen)} figure{'s'*(len(chosen) > 1)}, to {folder}", flush=True)
+    try:
+        for k, path in enumerate(chosen, 1):
+            label, t = f'[{k}/{len(chosen)}] {path.stem:{width}}', time.time()
+            def status(what):
+                if terminal: print(f'\r\033[K{label}  {clock(time.time() - t)}, {what}', end='', flush=True)
+            with tempfile.TemporaryDirectory(prefix='.making-', dir=folder) as workplace:
+                made = Path(workplace)/'pictures'
+                made.mkdir()
+                env = os.environ | dict(SSS_NB_FIGURES=str(made), SSS_NB_FIGURE_SIZE=args.size)
+                try:
+                    status('starting')
+                    nb = run(path, env, status)
+                    if args.inplace: store(nb, path, Path(workplace))
+                except Exception as e:
+                    failed.append(path.stem)
+                    outcome = f'FAILED after {clock(time.time() - t)}\n\n{reason(e)}\n'
+                else:
+                    files = sorted(made.iterdir())
+                    for f in files: os.replace(f, folder/f.name)
+                    outcome = f"{clock(time.time() - t):>12}   {', '.join(f.name for f in files) or 'made no picture'}"
+            print('\r\033[K'*terminal + f'{label}  {outcome}', flush=True)
+        count = gallery(folder)
+    except KeyboardInterrupt:
+        print(f'\nInterrupted; what was finished before is in {folder}, the rest is as it was.', flush=True)
+        return 130
+    if count: print(f"{count} picture{'s'*(count > 1)} in {folder/'index.html'}")
+    else: print(f'no picture has been made; {folder/"index.html"} says so')
+    print(f'{len(chosen) - len(failed)} of {len(chosen)} made in {clock(time.time() - began)}'
+          + f"; failed: {', '.join(failed)}"*bool(failed))
+    return 1 if failed else 0
+
+if __name__ == '__main__': sys.exit(main())
