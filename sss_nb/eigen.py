@@ -68,15 +68,29 @@ def _attempt(eps, method):
         eps.setUp()
         if method == 'cholesky' and ksp.getPC().getType() == 'cholesky' and ksp.getPC().getFactorSolverType() in ('mumps', 'petsc'):
             if ksp.getPC().getFactorMatrix().getInertia()[0]: return False
+        if method == 'cg' and not _trial(ksp): return False
         eps.solve()
     except (PETSc.Error, SystemError) as e:        # petsc4py wraps an error raised in a nested solve in a SystemError
         error = e if isinstance(e, PETSc.Error) else e.__cause__
         if not isinstance(error, PETSc.Error): raise
         if error.ierr in _NOT_DEFINITE or error.ierr == _NOT_CONVERGED and 'indefinite' in str(error): return False
         if error.ierr != _NOT_CONVERGED: raise
-        raise ConvergenceError('CG inside the eigenvalue solve', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
-                               "allow more iterations (sss_st_ksp_max_it) or use method 'cholesky'") from e
+        raise _inner_failure(ksp) from e
     return True
+
+def _trial(ksp):
+    "One CG solve before the many; False if it met a direction of negative curvature."
+    x, b = ksp.getOperators()[0].createVecs()
+    b.array = np.random.default_rng(1).normal(size=b.getSize())[slice(*b.getOwnershipRange())]
+    ksp.setErrorIfNotConverged(False)
+    ksp.solve(b, x)
+    if ksp.getConvergedReason() < 0 and 'INDEFINITE' not in reason_name(ksp): raise _inner_failure(ksp)
+    ksp.setErrorIfNotConverged(True)
+    return ksp.getConvergedReason() > 0
+
+def _inner_failure(ksp):
+    return ConvergenceError('CG inside the eigenvalue solve', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
+                            "allow more iterations (sss_st_ksp_max_it) or use method 'cholesky'")
 
 def _gather(eps, A, n):
     "The first n eigenpairs of a solve, whole on every process."

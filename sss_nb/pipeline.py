@@ -30,7 +30,7 @@ from .affinity.matting import matting_affinity
 from .affinity.color import color_affinity
 from .affinity.semantic import semantic_affinity
 from .laplacian import combine_affinities, graph_laplacian
-from .eigen import smallest_eigenpairs
+from .eigen import METHODS, smallest_eigenpairs
 from .constrained import constrained_sparsification, init_segments, kmeans
 from .grouping import group_segments
 from .relaxed import image_gradient, relaxed_sparsification
@@ -83,7 +83,7 @@ class Params:
             if not getattr(self, key) > 0: raise ValueError(f'expected {key} above 0, got {getattr(self, key)!r}')
         for key in ('sigma_s', 'sigma_c', 'gamma_rise', 'relaxed_iterations'):
             if not getattr(self, key) >= 0: raise ValueError(f'expected {key} of at least 0, got {getattr(self, key)!r}')
-        for key, allowed in dict(spectrum=('nearest', 'smallest'), initial_method=('split', 'kmeans')).items():
+        for key, allowed in dict(spectrum=('nearest', 'smallest'), initial_method=('split', 'kmeans'), eigen_method=METHODS).items():
             if getattr(self, key) not in allowed: raise ValueError(f'expected {key} to be one of {allowed}, got {getattr(self, key)!r}')
 
 OFFICIAL = Params('official')

@@ -43,7 +43,7 @@ def sparsity_exponent(
         raise ValueError(f'expected a gradient magnitude (h, w) with no negative and no NaN value, got shape {gradient.shape}; use image_gradient(image)')
     return base + np.minimum(gradient, rise)
 
-# %% ../nbs/08_relaxed.ipynb #c975c53b
+# %% ../nbs/08_relaxed.ipynb #b99b5aec
 def clean_alphas(
     alphas:np.ndarray, # (h, w, n_layers), sum to about 1
     low:float=.1,      # alphas below become 0
@@ -56,7 +56,7 @@ def clean_alphas(
         raise ValueError(f'{np.count_nonzero(~(total > 0))} pixels have no alpha of at least {low}; expected alphas that sum to 1 over at most {int(1/low)} layers')
     return cleaned/total
 
-# %% ../nbs/08_relaxed.ipynb #26f26311
+# %% ../nbs/08_relaxed.ipynb #412b50bd
 class LayerSystem:
     "The operator L (x) I + diag(d) + penalty C'C on (N, K) alphas, and its point-block Jacobi preconditioner, as PETSc shells."
     def __init__(self, L:sp.csr_array, diagonal:np.ndarray, penalty:float, jacobi:str='block'):
@@ -73,7 +73,7 @@ class LayerSystem:
         if self.jacobi == 'block': X -= self.inverse*(self.coupling*X.sum(1, keepdims=True))
         y.array = X.ravel()
 
-# %% ../nbs/08_relaxed.ipynb #412b50bd
+# %% ../nbs/08_relaxed.ipynb #d97131a0
 def solve_relaxed(
     system:LayerSystem,
     rhs:np.ndarray,     # (N, K)
@@ -97,7 +97,7 @@ def solve_relaxed(
                                f'allow more than {max_it} iterations (sss_ksp_max_it) or a larger tolerance than {rtol:g} (sss_ksp_rtol)')
     return x.array.reshape(rhs.shape).copy(), ksp.getIterationNumber()
 
-# %% ../nbs/08_relaxed.ipynb #feeda6dd
+# %% ../nbs/08_relaxed.ipynb #1f78436f
 def relaxed_sparsification(
     alphas:np.ndarray,       # (h, w, n_layers) grouped layers, sum to 1
     L:sp.csr_array,          # (N, N) Laplacian, N = h*w
