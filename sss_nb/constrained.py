@@ -157,7 +157,6 @@ def constrained_sparsification(
     floor:float=1e-10,   # smallest base of the weights' power
     drop_every:int=10,   # iterations between two looks for layers that have faded
     drop_below:float=.1, # a layer whose largest |alpha| is at most this is dropped
-    vanished:float=1e-6, # at the end, a layer whose largest |alpha| is at most this is left out
     early_pixels:int=51_200,  # pixels used in all but the last `full_iterations`, in images of more than twice as many
     full_iterations:int=10,   # iterations at the end that use every pixel
     progress:bool=False, # show a bar
@@ -178,5 +177,5 @@ def constrained_sparsification(
         E, at = (V_few, alpha[few]) if early else (V, alpha)
         others = V @ newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))
         alpha = np.column_stack([others, 1 - others.sum(1)])
-    alpha = alpha[:, np.abs(alpha).max(0) > vanished]
+    alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
     return (alpha/alpha.sum(1, keepdims=True)).reshape(labels.shape + (-1,))
