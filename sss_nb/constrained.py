@@ -175,7 +175,8 @@ def constrained_sparsification(
         if alpha.shape[1] == 1: return np.ones(labels.shape + (1,))
         early = i <= iterations - full_iterations
         E, at = (V_few, alpha[few]) if early else (V, alpha)
-        others = V @ newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))
+        with threadpool_limits(1, 'blas'): Y = newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))  # small products: threads only wait
+        others = V @ Y
         alpha = np.column_stack([others, 1 - others.sum(1)])
     alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
     return (alpha/alpha.sum(1, keepdims=True)).reshape(labels.shape + (-1,))

@@ -78,7 +78,7 @@ def solve_relaxed(
     system:LayerSystem,
     rhs:np.ndarray,     # (N, K)
     start:np.ndarray,   # (N, K) where CG starts
-    rtol:float=1e-6,    # residual norm over the norm of the right-hand side
+    rtol:float=1e-6,    # norm of the preconditioned residual over that of the preconditioned right-hand side
     max_it:int=100,     # iterations allowed
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Preconditioned conjugate gradients by PETSc (options `sss_ksp_...`). Raises ConvergenceError when the tolerance is not met."
@@ -86,14 +86,14 @@ def solve_relaxed(
     A = PETSc.Mat().createPython((n, n), context=system, comm=PETSc.COMM_SELF); A.setUp()
     ksp = PETSc.KSP().create(comm=PETSc.COMM_SELF)
     ksp.setOptionsPrefix('sss_'); ksp.setOperators(A)
-    ksp.setType('cg'); ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED); ksp.setInitialGuessNonzero(True)
+    ksp.setType('cg'); ksp.setNormType(PETSc.KSP.NormType.PRECONDITIONED); ksp.setInitialGuessNonzero(True)
     ksp.setTolerances(rtol=rtol, atol=0, max_it=max_it)
     ksp.getPC().setType('python'); ksp.getPC().setPythonContext(system)
     ksp.setFromOptions()
     b, x = (PETSc.Vec().createWithArray(np.array(v, float).ravel(), comm=PETSc.COMM_SELF) for v in (rhs, start))
     ksp.solve(b, x)
     if ksp.getConvergedReason() < 0:
-        raise ConvergenceError('CG of the relaxed step', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm()/b.norm(),
+        raise ConvergenceError('CG of the relaxed step', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
                                f'allow more than {max_it} iterations (sss_ksp_max_it) or a larger tolerance than {rtol:g} (sss_ksp_rtol)')
     return x.array.reshape(rhs.shape).copy(), ksp.getIterationNumber()
 
