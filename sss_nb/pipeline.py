@@ -94,7 +94,7 @@ PAPER = replace(OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive
 @dataclass
 class SoftSegments:
     "Soft layers of an image, and all that was computed on the way. `None` stands for what a method does not compute or what was not saved."
-    alphas:np.ndarray                  # (h, w, n_layers), sum to 1; may leave [0, 1] by a few percent
+    alphas:np.ndarray                  # (h, w, n_layers), sum to 1 within 1 %; may leave [0, 1] by up to about 0.2, see `clipped`
     params:Params                      # what it was made with
     grouped_segments:np.ndarray=None   # (h, w, n_layers) before the relaxed step
     initial_segments:np.ndarray=None   # (h, w, n) before grouping
