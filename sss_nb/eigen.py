@@ -124,6 +124,7 @@ def smallest_eigenpairs(
     if not 1 <= n < L.shape[0]: raise ValueError(f'expected 1 to {L.shape[0] - 1} eigenpairs of a {L.shape[0]} x {L.shape[0]} matrix, got {n}; ask for fewer')
     if not shift < 0: raise ValueError(f'expected a shift below 0, got {shift}; it must lie below the smallest eigenvalue')
     A, want = to_petsc(L, comm), n
+    while shift >= L.diagonal().min(): shift *= 4                # the smallest eigenvalue is never above the smallest diagonal entry
     while True:
         eps, errors = _solver(A, want, method, shift, tol, max_it), []
         eps.setMonitor(lambda eps, it, converged, values, estimates: errors.append(estimates[min(converged, len(estimates) - 1)]))
