@@ -23,7 +23,7 @@ def environment():
         package, version = re.match(r'([\w-]+)\s*(.*)', line).groups()
         version = version.split('=*')[0] if version.count('=') > 1 and '*' in version else version  # a build string
         if re.match(r'=\d', version): version = f'=={version[1:]}.*'
-        conda[package.removesuffix('-base')] = SpecifierSet('' if version in ('', '=*') else version)
+        conda[{'pytorch': 'torch'}.get(package, package.removesuffix('-base'))] = SpecifierSet('' if version in ('', '=*') else version)
     return conda, pip
 
 @pytest.mark.parametrize('requirement', RUN + DEV, ids=lambda r: r.name)
