@@ -145,7 +145,7 @@ def newton_step(
     A = weighted_grams(E, u + v) + np.diag(lam)
     return solve_layers(A, v[:, :-1].T @ E + u[:, -1] @ E).T
 
-# %% ../nbs/06_constrained.ipynb #eb57b4b0
+# %% ../nbs/06_constrained.ipynb #63231d00
 def constrained_sparsification(
     V:np.ndarray,        # (h*w, m) eigenvectors of the Laplacian, as columns
     lam:np.ndarray,      # (m,) their eigenvalues
@@ -161,11 +161,13 @@ def constrained_sparsification(
     full_iterations:int=10,   # iterations at the end that use every pixel
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
-    "Constrained sparsification (sec. 3.4, eq. 2). Raises ValueError if eigenvectors, eigenvalues and labels do not fit together."
+    "Constrained sparsification (sec. 3.4, eq. 2). Raises ValueError if eigenvectors, eigenvalues and labels do not fit together, or for exponents and bounds that make no sense."
     V, lam, labels = np.asarray(V, float), np.asarray(lam, float), np.asarray(labels)
     if labels.ndim != 2 or V.shape != (labels.size, lam.size):
         raise ValueError(f'expected eigenvectors (h*w, m), m eigenvalues and labels (h, w), got {V.shape}, {lam.shape} and {labels.shape}')
     if not (np.isfinite(V).all() and np.isfinite(lam).all()): raise ValueError('expected finite eigenvectors and eigenvalues, got NaN or infinity; solve for them again')
+    if not 0 <= drop_below < 1: raise ValueError(f'expected 0 <= drop_below < 1, got {drop_below!r}; at 1 every layer would be dropped')
+    if not 0 < gamma < 2: raise ValueError(f'expected 0 < gamma < 2, got {gamma!r}')
     n = len(V)
     few = np.sort(np.random.default_rng(0).permutation(n)[:early_pixels]) if n > 2*early_pixels else slice(None)
     V_few = V[few]

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['METHODS', 'eigen_residuals', 'smallest_eigenpairs']
 
-# %% ../nbs/05b_eigen.ipynb #a857bd4b
+# %% ../nbs/05b_eigen.ipynb #44ce08bd
 import numpy as np
 import scipy.sparse as sp
 from petsc4py import PETSc
 from slepc4py import SLEPc
 from .laplacian import check_affinity
-from .petsc import ConvergenceError, reason_name, to_petsc
+from .petsc import ConvergenceError, reason_name, root_cause, to_petsc
 
 # %% ../nbs/05b_eigen.ipynb #f513e80e
 def _direct(pc, size):
@@ -38,7 +38,7 @@ def eigen_residuals(
     "Residual norms |L v - lambda v| of eigenpairs."
     return np.linalg.norm(L @ V - V*lam, axis=0)
 
-# %% ../nbs/05b_eigen.ipynb #0ec84746
+# %% ../nbs/05b_eigen.ipynb #05318167
 METHODS = ('cholesky', 'cg')
 
 def _solver(A, n, method, shift, tol, max_it):
@@ -46,7 +46,7 @@ def _solver(A, n, method, shift, tol, max_it):
     eps = SLEPc.EPS().create(comm=A.comm)
     eps.setOptionsPrefix('sss_')
     eps.setOperators(A); eps.setProblemType(SLEPc.EPS.ProblemType.HEP)
-    eps.setType('krylovschur'); eps.setDimensions(n, min(A.size[0], 2*n + 10)); eps.setTolerances(tol, max_it)
+    eps.setType('krylovschur'); eps.setDimensions(n, min(A.size[0], 3*n//2 + 10)); eps.setTolerances(tol, max_it)
     eps.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_REAL); eps.setTarget(shift)
     st = eps.getST(); st.setType('sinvert'); st.setShift(shift)
     ksp = st.getKSP()
@@ -58,7 +58,7 @@ def _solver(A, n, method, shift, tol, max_it):
     eps.setFromOptions()
     return eps
 
-# %% ../nbs/05b_eigen.ipynb #fc9db85c
+# %% ../nbs/05b_eigen.ipynb #2a03c7f1
 _NOT_DEFINITE, _NOT_CONVERGED = (71, 81), 91       # PETSc's error codes: zero pivot in LU or Cholesky; KSP not converged
 
 def _attempt(eps, method):
@@ -71,6 +71,7 @@ def _attempt(eps, method):
         if method == 'cg' and not _trial(ksp): return False
         eps.solve()
     except (PETSc.Error, SystemError) as e:        # petsc4py wraps an error raised in a nested solve in a SystemError
+        if isinstance(root_cause(e), KeyboardInterrupt): raise KeyboardInterrupt from None
         error = e if isinstance(e, PETSc.Error) else e.__cause__
         if not isinstance(error, PETSc.Error): raise
         if error.ierr in _NOT_DEFINITE or error.ierr == _NOT_CONVERGED and 'indefinite' in str(error): return False
@@ -103,7 +104,7 @@ def _gather(eps, A, n):
         V[:, i] = whole.array_r
     return lam, V
 
-# %% ../nbs/05b_eigen.ipynb #31c28f08
+# %% ../nbs/05b_eigen.ipynb #209ca559
 def smallest_eigenpairs(
     L:sp.csr_array,      # (N, N) symmetric, at most slightly indefinite
     n:int=100,           # number of eigenpairs, less than N
@@ -117,18 +118,19 @@ def smallest_eigenpairs(
 ) -> tuple[np.ndarray, np.ndarray]: # eigenvalues (n,), ascending (by magnitude for 'nearest'); unit eigenvectors (N, n)
     """The end of the spectrum that spans the soft segments (sec. 3.4), by SLEPc (options `sss_eps_...`, `sss_st_...`).
 
-    Raises ValueError for an unknown method, a matrix that is not symmetric or too many eigenpairs, and ConvergenceError if fewer than n converge."""
+    Raises ValueError for an unknown method, a matrix that is not symmetric, too many eigenpairs or limits that make no sense, and ConvergenceError if fewer than n converge."""
     if method not in METHODS or which not in ('smallest', 'nearest'):
         raise ValueError(f"expected method in {METHODS} and which in ('smallest', 'nearest'), got {method!r} and {which!r}")
     L = check_affinity(L, 'L')
-    if not 1 <= n < L.shape[0]: raise ValueError(f'expected 1 to {L.shape[0] - 1} eigenpairs of a {L.shape[0]} x {L.shape[0]} matrix, got {n}; ask for fewer')
+    if not (isinstance(n, (int, np.integer)) and 1 <= n < L.shape[0]): raise ValueError(f'expected 1 to {L.shape[0] - 1} eigenpairs of a {L.shape[0]} x {L.shape[0]} matrix, got {n!r}; ask for fewer')
+    if not (0 < tol < 1 and isinstance(max_it, (int, np.integer)) and max_it > 0): raise ValueError(f'expected 0 < tol < 1 and max_it of at least 1, got {tol!r} and {max_it!r}')
     if not shift < 0: raise ValueError(f'expected a shift below 0, got {shift}; it must lie below the smallest eigenvalue')
     A, want = to_petsc(L, comm), n
-    while shift >= L.diagonal().min(): shift *= 4                # the smallest eigenvalue is never above the smallest diagonal entry
+    while shift >= L.diagonal().min(): shift *= 3                # the smallest eigenvalue is never above the smallest diagonal entry
     while True:
         eps, errors = _solver(A, want, method, shift, tol, max_it), []
         eps.setMonitor(lambda eps, it, converged, values, estimates: errors.append(estimates[min(converged, len(estimates) - 1)]))
-        if not _attempt(eps, method): shift *= 4; continue
+        if not _attempt(eps, method): shift *= 3; continue
         if eps.getConverged() < want:
             raise ConvergenceError(f'the eigenvalue solve ({eps.getConverged()} of {want} pairs)', reason_name(eps), eps.getIterationNumber(), errors[-1],
                                    f'allow more than {max_it} restarts (max_it) or a larger tolerance than {tol:g} (tol)')

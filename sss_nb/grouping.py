@@ -11,14 +11,14 @@ from scipy.cluster.vq import vq
 from .features import check_features
 from .constrained import kmeans
 
-# %% ../nbs/07_grouping.ipynb #11acef42
+# %% ../nbs/07_grouping.ipynb #cff03c09
 def layer_features(
     alphas:np.ndarray,   # (h, w, n_layers)
     features:np.ndarray, # (h, w, d)
 ) -> np.ndarray:         # (n_layers, d)
     "Alpha-weighted mean feature of each layer (sec. 3.4). Raises ValueError for sizes that differ or a layer whose alphas sum to 0."
     alphas = np.asarray(alphas, float)
-    if alphas.ndim != 3: raise ValueError(f'expected alphas (h, w, n_layers), got shape {alphas.shape}')
+    if alphas.ndim != 3 or not np.isfinite(alphas).all(): raise ValueError(f'expected finite alphas (h, w, n_layers), got shape {alphas.shape} with {np.count_nonzero(~np.isfinite(alphas))} NaN or infinite')
     features = check_features(features, alphas.shape[:2])
     area = alphas.sum((0, 1))
     empty = np.flatnonzero(np.abs(area) < 1e-9*area.sum())

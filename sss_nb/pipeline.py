@@ -36,7 +36,7 @@ from .grouping import group_segments
 from .relaxed import image_gradient, relaxed_sparsification
 from .colors import color_code
 
-# %% ../nbs/09_pipeline.ipynb #b575842a
+# %% ../nbs/09_pipeline.ipynb #c937a3b3
 @dataclass(frozen=True)
 class Params:
     "Parameters of `semantic_soft_segmentation`; the defaults are the released program's. Raises ValueError for values that make no sense."
@@ -77,12 +77,20 @@ class Params:
     last_solve:bool = True        # one more solve without sparsity
 
     def __post_init__(self):
-        positive = ('matting_epsilon', 'matting_radius', 'semantic_a', 'color_a', 'color_radius', 'superpixels', 'eigenvectors',
-                    'initial', 'layers', 'feature_clip', 'feature_window', 'constrained_iterations', 'penalty', 'relaxed_floor')
-        for key in positive:
-            if not getattr(self, key) > 0: raise ValueError(f'expected {key} above 0, got {getattr(self, key)!r}')
-        for key in ('sigma_s', 'sigma_c', 'gamma_rise', 'relaxed_iterations'):
-            if not getattr(self, key) >= 0: raise ValueError(f'expected {key} of at least 0, got {getattr(self, key)!r}')
+        counts = [f.name for f in fields(self) if isinstance(f.default, int) and not isinstance(f.default, bool)]
+        for key in counts + [f.name for f in fields(self) if isinstance(f.default, float)]:
+            value, low = getattr(self, key), 0 if key in ('sigma_s', 'sigma_c', 'gamma_rise', 'relaxed_iterations', 'semantic_b', 'color_b') else None
+            number = isinstance(value, (int, np.integer) if key in counts else (int, float, np.number)) and not isinstance(value, bool)
+            if not number or not (value > 0 if low is None else value >= 0) or value == np.inf and key != 'feature_clip':
+                kind = 'an integer' if key in counts else 'a finite number'
+                raise ValueError(f"expected {key} to be {kind} {'above' if low is None else 'of at least'} 0, got {value!r}")
+            object.__setattr__(self, key, value.item() if isinstance(value, np.generic) else value)
+        if not self.gamma <= self.gamma + self.gamma_rise <= 2: raise ValueError(f'expected gamma + gamma_rise of at most 2, got {self.gamma!r} and {self.gamma_rise!r}')
+        if self.constrained_gamma >= 2: raise ValueError(f'expected constrained_gamma below 2, got {self.constrained_gamma!r}')
+        if self.clean is not None:
+            if not (isinstance(self.clean, (tuple, list)) and len(self.clean) == 2 and 0 <= self.clean[0] < self.clean[1] <= 1):
+                raise ValueError(f'expected clean to be None or two bounds 0 <= low < high <= 1, got {self.clean!r}')
+            if self.clean[0]*self.layers >= 1: raise ValueError(f'expected a lower bound in clean below 1/layers = {1/self.layers:.3g}, got {self.clean[0]!r}; a pixel shared by all layers would be left with none')
         for key, allowed in dict(spectrum=('nearest', 'smallest'), initial_method=('split', 'kmeans'), eigen_method=METHODS).items():
             if getattr(self, key) not in allowed: raise ValueError(f'expected {key} to be one of {allowed}, got {getattr(self, key)!r}')
 
@@ -90,8 +98,8 @@ OFFICIAL = Params('official')
 PAPER = replace(OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive_superpixels=False, spectrum='smallest',
                 initial_method='kmeans', clean=None, last_solve=False, relaxed_floor=1e-10)
 
-# %% ../nbs/09_pipeline.ipynb #3be01dac
-@dataclass
+# %% ../nbs/09_pipeline.ipynb #e2074a4c
+@dataclass(eq=False)
 class SoftSegments:
     "Soft layers of an image, and all that was computed on the way. `None` stands for what a method does not compute or what was not saved."
     alphas:np.ndarray                  # (h, w, n_layers), sum to 1 within 1 %; may leave [0, 1] by up to about 0.2, see `clipped`
@@ -124,18 +132,19 @@ class SoftSegments:
         Image.fromarray(np.round(255*np.clip(color_code(self.alphas), 0, 1)).astype(np.uint8)).save(file, 'png')
         return file.getvalue()
 
-# %% ../nbs/09_pipeline.ipynb #3c5ec134
+# %% ../nbs/09_pipeline.ipynb #d85baca2
 _ARRAYS = ('alphas', 'grouped_segments', 'initial_segments', 'superpixels', 'features')   # always saved
 _LARGE = ('eigenvalues', 'eigenvectors')                                                  # with everything=True, and the sparse matrices
 _FORMAT = 1
 
 def _save(self, folder, everything:bool=True, overwrite:bool=False) -> Path:
     "Write to a new `folder` (with everything=False: no eigenvectors and no matrices). Raises FileExistsError unless overwrite is set."
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
     if folder.exists() and not (overwrite and (folder/'segments.json').exists()):
         raise FileExistsError(f'{folder} exists' + ('; choose a new folder or set overwrite=True' if (folder/'segments.json').exists() or not overwrite
                               else ' and was not written by SoftSegments.save; choose a new folder'))
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try: folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError: raise NotADirectoryError(f'expected a folder in which {folder.name} can be made, got {folder.parent}, which is a file or lies below one') from None
     work = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
     try:
         for k, a in enumerate(np.moveaxis(self.clipped, -1, 0)): save_image(work/f'layer{k}.png', a, bits=16)
@@ -148,8 +157,11 @@ def _save(self, folder, everything:bool=True, overwrite:bool=False) -> Path:
         (work/'segments.json').write_text(json.dumps(meta, indent=1))
         work.chmod(0o755)
         old = work.with_name(work.name + '-old')
-        if folder.exists(): folder.rename(old)
-        work.rename(folder)
+        try:
+            if folder.exists(): folder.rename(old)
+            work.rename(folder)
+        finally:
+            if old.exists() and not folder.exists(): old.rename(folder)      # interrupted between the two
         shutil.rmtree(old, ignore_errors=True)
     finally: shutil.rmtree(work, ignore_errors=True)
     return folder
@@ -161,12 +173,14 @@ def _load(cls, folder):
         raise FileNotFoundError(f'expected a folder written by SoftSegments.save (with segments.json in it), got {folder}')
     try:
         meta = json.loads((folder/'segments.json').read_text())
+        if meta['format'] != _FORMAT: raise ValueError(f'expected format {_FORMAT}, got {meta["format"]!r}, of another version of sss_nb')
         params = Params(**{k: tuple(v) if isinstance(v, list) else v for k, v in meta['params'].items()})
         with np.load(folder/'arrays.npz', allow_pickle=False) as z: arrays = {n: z[n] for n in z.files}
         matrices = {p.name.removesuffix('.matrix.npz'): sp.csr_array(sp.load_npz(p)) for p in folder.glob('*.matrix.npz')}
-    except Exception as e: raise ValueError(f'{folder} is damaged ({e}); make the segments again and save them to a new folder') from e
-    return cls(params=params, laplacian=matrices.pop('laplacian', None), affinities=matrices,
-               timings=meta['timings'], feature_source=meta['feature_source'], **arrays)
+        if arrays['alphas'].ndim != 3: raise ValueError(f'expected alphas (h, w, n_layers), got shape {arrays["alphas"].shape}')
+        return cls(params=params, laplacian=matrices.pop('laplacian', None), affinities=matrices,
+                   timings=meta['timings'], feature_source=meta['feature_source'], **arrays)
+    except Exception as e: raise ValueError(f'{folder} cannot be read ({type(e).__name__}: {e}); make the segments again and save them to a new folder') from e
 
 SoftSegments.save, SoftSegments.load = _save, classmethod(_load)
 
@@ -214,7 +228,7 @@ def check_memory(shape, params:Params=OFFICIAL, available:int=None):
     advice = f'resize it to about {w} x {h} or free memory' if scale > .01 else 'free memory'
     raise MemoryError(f'an image of {shape[1]} x {shape[0]} pixels needs about {need/1e9:.1f} GB, and {available/1e9:.1f} GB are free; {advice}')
 
-# %% ../nbs/09_pipeline.ipynb #f60dc9aa
+# %% ../nbs/09_pipeline.ipynb #eab3b6b3
 class _Stages:
     "Times the stages and shows them in a bar."
     def __init__(self, names, show): self.names, self.timings, self.show = iter(names), {}, show; self.bar = tqdm(total=len(names), disable=not show)
@@ -228,8 +242,13 @@ class _Stages:
     def __enter__(self): return self
     def __exit__(self, *_): self.bar.close()
 
-def _eigen(L, params, n):
-    return smallest_eigenpairs(L, min(n, L.shape[0] - 1), method=params.eigen_method, which=params.spectrum)
+def _eigen(L, params):
+    return smallest_eigenpairs(L, min(params.eigenvectors, L.shape[0] - 1), method=params.eigen_method, which=params.spectrum)
+
+def _check_counts(image, params):
+    n = image[..., 0].size
+    if params.initial > n:
+        raise ValueError(f'expected at most {n} first clusters (one a pixel), got {params.initial}; use a larger image or replace(params, initial=...)')
 
 def semantic_soft_segmentation(
     image,                # (h, w, 3) float64 in [0, 1], RGB, or a path to an image file
@@ -242,14 +261,14 @@ def semantic_soft_segmentation(
 ) -> SoftSegments:
     """Semantic soft segmentation (sec. 3): a few soft layers that follow the objects of a photograph.
 
-    Raises FileNotFoundError or ValueError for an image, features, superpixels or parameters that cannot be used,
+    Raises FileNotFoundError, IsADirectoryError, LookupError (variable of a feature file), TypeError or ValueError for an image, features, superpixels
+    or parameters that cannot be used,
     MemoryError before it starts if the image is too large, and ConvergenceError if a solve misses its tolerance."""
     params = _preset(params)
     image = load_image(image) if isinstance(image, (str, os.PathLike)) else check_image(image)
     shape = image.shape[:2]
     check_memory(shape, params)
-    if params.initial > image[..., 0].size:
-        raise ValueError(f'expected at most {image[..., 0].size} first clusters (one a pixel), got {params.initial}; use a larger image or replace(params, initial=...)')
+    _check_counts(image, params)
     if superpixels is not None: superpixels = check_labels(superpixels, shape)
     names = ['features', 'superpixels', 'affinities', 'Laplacian', 'eigenvectors', 'first clusters', 'constrained sparsification', 'grouping', 'relaxed sparsification']
     with _Stages(names, progress) as stages:
@@ -258,7 +277,7 @@ def semantic_soft_segmentation(
         W = stages.run(_affinities, image, features, labels, params)
         L = stages.run(lambda: graph_laplacian(combine_affinities(W['matting'], W.get('semantic'), W.get('color'), sigma_s=params.sigma_s, sigma_c=params.sigma_c),
                                                normalized=params.normalized))
-        lam, V = stages.run(_eigen, L, params, params.eigenvectors)
+        lam, V = stages.run(_eigen, L, params)
         first = stages.run(init_segments, features, params.initial, method=params.initial_method, seed=seed)
         initial = stages.run(constrained_sparsification, V, lam, first, gamma=params.constrained_gamma, iterations=params.constrained_iterations, progress=progress)
         grouped = stages.run(group_segments, initial, features, params.layers, seed=seed)
@@ -283,13 +302,13 @@ def _relaxed(grouped, L, image, params, progress=False):
     return relaxed_sparsification(grouped, L, gradient, gamma=params.gamma, rise=params.gamma_rise, penalty=params.penalty, iterations=params.relaxed_iterations,
                                   floor=params.relaxed_floor, clean=params.clean, smooth=params.last_solve, progress=progress)
 
-# %% ../nbs/09_pipeline.ipynb #24ece1d3
+# %% ../nbs/09_pipeline.ipynb #cdb2cc24
 def match_layers(
     reference:np.ndarray, # (h, w, n)
     alphas:np.ndarray,    # (h, w, m)
 ) -> tuple[np.ndarray, np.ndarray]: # for each layer of the reference its partner's index (-1 if none), and the mean |difference|
     "Pair the layers of two results one to one by least mean |difference|; a layer without a partner is compared with an empty one."
-    if reference.shape[:2] != alphas.shape[:2]: raise ValueError(f'expected results of one image size, got {reference.shape[:2]} and {alphas.shape[:2]}')
+    if not reference.ndim == alphas.ndim == 3 or reference.shape[:2] != alphas.shape[:2]: raise ValueError(f'expected two results (h, w, n_layers) of one image size, got {reference.shape} and {alphas.shape}')
     a, b = (x.reshape(-1, x.shape[-1]) for x in (reference, alphas))
     missing = max(0, a.shape[1] - b.shape[1])
     b = np.hstack([b, np.zeros((len(b), missing))])
@@ -297,7 +316,7 @@ def match_layers(
     i, j = linear_sum_assignment(cost)
     return np.where(j < alphas.shape[-1], j, -1), cost[i, j]
 
-# %% ../nbs/09_pipeline.ipynb #b9ad51b8
+# %% ../nbs/09_pipeline.ipynb #9b6ba746
 def spectral_matting(
     image,                # (h, w, 3) float64 in [0, 1], RGB, or a path to an image file
     features=None,        # as in `semantic_soft_segmentation`; used by the grouping only
@@ -311,16 +330,20 @@ def spectral_matting(
     seed:int=0,
     progress:bool=True,
 ) -> SoftSegments:
-    "Spectral matting (Levin et al. 2008), grouped by features for comparison as in sec. 4.1. Raises as `semantic_soft_segmentation` does."
-    params = replace(_preset(params), name='spectral matting', sigma_s=0., sigma_c=0., eigenvectors=eigenvectors, initial=components,
-                     constrained_iterations=iterations, constrained_gamma=gamma)
+    """Spectral matting (Levin et al. 2008), grouped by features for comparison as in sec. 4.1.
+
+    Raises as `semantic_soft_segmentation` does, and ValueError for fewer than 2 eigenvectors (the first is constant and tells nothing)."""
+    params = replace(_preset(params), name='spectral matting', sigma_s=0., sigma_c=0., normalized=False, eigenvectors=eigenvectors, initial=components,
+                     layers=components if layers is None else layers, clean=None, constrained_iterations=iterations, constrained_gamma=gamma)
     image = load_image(image) if isinstance(image, (str, os.PathLike)) else check_image(image)
     check_memory(image.shape, params)
+    if eigenvectors < 2: raise ValueError(f'expected at least 2 eigenvectors, got {eigenvectors}; the first is constant')
+    _check_counts(image, params)
     with _Stages(['features', 'matting Laplacian', 'eigenvectors', 'first components', 'constrained sparsification', 'grouping'], progress) as stages:
         features, source = stages.run(prepare_features, image, features, params)
         W = matting_affinity(image, epsilon=params.matting_epsilon, radius=params.matting_radius)
         L = stages.run(graph_laplacian, W)
-        lam, V = stages.run(_eigen, L, params, eigenvectors)
+        lam, V = stages.run(_eigen, L, params)
         first = stages.run(_first_components, lam, V, components, image.shape[:2], seed)
         initial = stages.run(constrained_sparsification, V, lam, first, gamma=gamma, iterations=iterations, progress=progress)
         alphas = stages.run(lambda: initial if layers is None else group_segments(initial, features, layers, seed=seed))

@@ -6,14 +6,14 @@
 __all__ = ['INTERPOLATION', 'DERIVATIVE', 'image_gradient', 'sparsity_exponent', 'clean_alphas', 'LayerSystem', 'solve_relaxed',
            'relaxed_sparsification']
 
-# %% ../nbs/08_relaxed.ipynb #3e1b2e2d
+# %% ../nbs/08_relaxed.ipynb #22348f1a
 import numpy as np
 import scipy.sparse as sp
 from petsc4py import PETSc
 from scipy.ndimage import correlate1d
 from tqdm import tqdm
 from .data import check_image
-from .petsc import ConvergenceError, reason_name, to_petsc
+from .petsc import ConvergenceError, reason_name, root_cause
 from .constrained import sparsity_weights
 
 # %% ../nbs/08_relaxed.ipynb #b989eeb8
@@ -43,7 +43,7 @@ def sparsity_exponent(
         raise ValueError(f'expected a gradient magnitude (h, w) with no negative and no NaN value, got shape {gradient.shape}; use image_gradient(image)')
     return base + np.minimum(gradient, rise)
 
-# %% ../nbs/08_relaxed.ipynb #b99b5aec
+# %% ../nbs/08_relaxed.ipynb #966619a9
 def clean_alphas(
     alphas:np.ndarray, # (h, w, n_layers), sum to about 1
     low:float=.1,      # alphas below become 0
@@ -53,7 +53,7 @@ def clean_alphas(
     cleaned = np.where(alphas < low, 0, np.where(alphas > high, 1, alphas))
     total = cleaned.sum(-1, keepdims=True)
     if not (total > 0).all():
-        raise ValueError(f'{np.count_nonzero(~(total > 0))} pixels have no alpha of at least {low}; expected alphas that sum to 1 over at most {int(1/low)} layers')
+        raise ValueError(f'{np.count_nonzero(~(total > 0))} pixels have no alpha of at least {low}; expected alphas that sum to 1 over fewer than 1/{low} layers')
     return cleaned/total
 
 # %% ../nbs/08_relaxed.ipynb #412b50bd
@@ -73,7 +73,7 @@ class LayerSystem:
         if self.jacobi == 'block': X -= self.inverse*(self.coupling*X.sum(1, keepdims=True))
         y.array = X.ravel()
 
-# %% ../nbs/08_relaxed.ipynb #d97131a0
+# %% ../nbs/08_relaxed.ipynb #85a315dd
 def solve_relaxed(
     system:LayerSystem,
     rhs:np.ndarray,     # (N, K)
@@ -91,13 +91,18 @@ def solve_relaxed(
     ksp.getPC().setType('python'); ksp.getPC().setPythonContext(system)
     ksp.setFromOptions()
     b, x = (PETSc.Vec().createWithArray(np.array(v, float).ravel(), comm=PETSc.COMM_SELF) for v in (rhs, start))
-    ksp.solve(b, x)
+    try: ksp.solve(b, x)
+    except (PETSc.Error, SystemError) as e:
+        if isinstance(root_cause(e), KeyboardInterrupt): raise KeyboardInterrupt from None
+        raise
     if ksp.getConvergedReason() < 0:
-        raise ConvergenceError('CG of the relaxed step', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
+        reason = reason_name(ksp)
+        raise ConvergenceError('CG of the relaxed step', reason, ksp.getIterationNumber(), ksp.getResidualNorm(),
+                               'the system is not positive definite: lower the weight of the semantic affinity (sigma_s)' if 'INDEFINITE' in reason else
                                f'allow more than {max_it} iterations (sss_ksp_max_it) or a larger tolerance than {rtol:g} (sss_ksp_rtol)')
     return x.array.reshape(rhs.shape).copy(), ksp.getIterationNumber()
 
-# %% ../nbs/08_relaxed.ipynb #1f78436f
+# %% ../nbs/08_relaxed.ipynb #52a7086b
 def relaxed_sparsification(
     alphas:np.ndarray,       # (h, w, n_layers) grouped layers, sum to 1
     L:sp.csr_array,          # (N, N) Laplacian, N = h*w
@@ -120,9 +125,10 @@ def relaxed_sparsification(
     alphas = np.asarray(alphas, float)
     shape, n = alphas.shape, np.prod(alphas.shape[:2])
     if alphas.ndim != 3 or not np.isfinite(alphas).all(): raise ValueError(f'expected finite alphas (h, w, n_layers), got shape {shape}')
-    if L.shape != (n, n): raise ValueError(f'expected a Laplacian of {n} x {n} for alphas of {shape[0]} x {shape[1]} pixels, got {L.shape}; make both from one image')
+    if sp.issparse(L) is False or L.shape != (n, n): raise ValueError(f'expected a Laplacian of {n} x {n} for alphas of {shape[0]} x {shape[1]} pixels, got {np.shape(L)}; make both from one image')
     if gradient is not None and np.shape(gradient) != shape[:2]:
         raise ValueError(f'expected a gradient of {shape[:2]}, got {np.shape(gradient)}; make it from the same image')
+    if not 0 < gamma <= 2: raise ValueError(f'expected 0 < gamma <= 2, got {gamma!r}')
     exponent = gamma if gradient is None else sparsity_exponent(gradient, gamma, rise).reshape(-1, 1)
     L = sp.csr_array(L)
     a = given = (alphas if clean is None else clean_alphas(alphas, *clean)).reshape(n, -1)
