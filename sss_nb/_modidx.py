@@ -325,7 +325,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'sss_nb.training.make_batch': ('training.html#make_batch', 'sss_nb/training.py'),
                                  'sss_nb.training.make_optimizer': ('training.html#make_optimizer', 'sss_nb/training.py'),
                                  'sss_nb.training.near_pairs': ('training.html#near_pairs', 'sss_nb/training.py'),
-                                 'sss_nb.training.pair_auc': ('training.html#pair_auc', 'sss_nb/training.py'),
                                  'sss_nb.training.poly_rate': ('training.html#poly_rate', 'sss_nb/training.py'),
                                  'sss_nb.training.random_crop': ('training.html#random_crop', 'sss_nb/training.py'),
                                  'sss_nb.training.read_checkpoint': ('training.html#read_checkpoint', 'sss_nb/training.py'),

@@ -145,7 +145,7 @@ def newton_step(
     A = weighted_grams(E, u + v) + np.diag(lam)
     return solve_layers(A, v[:, :-1].T @ E + u[:, -1] @ E).T
 
-# %% ../nbs/06_constrained.ipynb #63231d00
+# %% ../nbs/06_constrained.ipynb #bf17907d
 def constrained_sparsification(
     V:np.ndarray,        # (h*w, m) eigenvectors of the Laplacian, as columns
     lam:np.ndarray,      # (m,) their eigenvalues
@@ -158,7 +158,7 @@ def constrained_sparsification(
     drop_every:int=10,   # iterations between two looks for layers that have faded
     drop_below:float=.1, # a layer whose largest |alpha| is at most this is dropped
     early_pixels:int=51_200,  # pixels used in all but the last `full_iterations`, in images of more than twice as many
-    full_iterations:int=10,   # iterations at the end that use every pixel
+    full_iterations:int=5,    # iterations at the end that use every pixel
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
     "Constrained sparsification (sec. 3.4, eq. 2). Raises ValueError if eigenvectors, eigenvalues and labels do not fit together, or for exponents and bounds that make no sense."
@@ -167,18 +167,24 @@ def constrained_sparsification(
         raise ValueError(f'expected eigenvectors (h*w, m), m eigenvalues and labels (h, w), got {V.shape}, {lam.shape} and {labels.shape}')
     if not (np.isfinite(V).all() and np.isfinite(lam).all()): raise ValueError('expected finite eigenvectors and eigenvalues, got NaN or infinity; solve for them again')
     if not 0 <= drop_below < 1: raise ValueError(f'expected 0 <= drop_below < 1, got {drop_below!r}; at 1 every layer would be dropped')
-    if not 0 < gamma < 2: raise ValueError(f'expected 0 < gamma < 2, got {gamma!r}')
+    if not (0 < gamma < 2 and iterations >= 1): raise ValueError(f'expected 0 < gamma < 2 and at least one iteration, got {gamma!r} and {iterations!r}')
     n = len(V)
     few = np.sort(np.random.default_rng(0).permutation(n)[:early_pixels]) if n > 2*early_pixels else slice(None)
     V_few = V[few]
     alpha = (labels.ravel()[:, None] == np.unique(labels)).astype(float)
+    def layers(E):
+        others = E @ Y
+        return np.column_stack([others, 1 - others.sum(1)])
     for i in tqdm(range(1, iterations + 1), 'constrained sparsification', disable=not progress, leave=False):
-        if i > 1 and i % drop_every == 1: alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
-        if alpha.shape[1] == 1: return np.ones(labels.shape + (1,))
-        early = i <= iterations - full_iterations
-        E, at = (V_few, alpha[few]) if early else (V, alpha)
+        E, pixels = (V_few, few) if i <= iterations - full_iterations else (V, slice(None))
+        if i == 1: at = alpha[pixels]
+        elif i % drop_every == 1:
+            alpha = layers(V)
+            alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
+            at = alpha[pixels]
+        else: at = layers(E)
+        if at.shape[1] <= 1: return np.ones(labels.shape + (1,))
         with threadpool_limits(1, 'blas'): Y = newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))  # small products: threads only wait
-        others = V @ Y
-        alpha = np.column_stack([others, 1 - others.sum(1)])
+    alpha = layers(V)
     alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
     return (alpha/alpha.sum(1, keepdims=True)).reshape(labels.shape + (-1,))

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Settings', 'scheduled', 'resize_image', 'random_crop', 'color_jitter', 'SuperpixelCache', 'make_batch', 'poly_rate',
-           'make_optimizer', 'batch_loss', 'near_pairs', 'step_seed', 'pair_auc', 'evaluate', 'read_log', 'curve',
-           'describe', 'read_checkpoint', 'load_checkpoint', 'train']
+           'make_optimizer', 'batch_loss', 'near_pairs', 'step_seed', 'evaluate', 'read_log', 'curve', 'describe',
+           'read_checkpoint', 'load_checkpoint', 'train']
 
-# %% ../nbs/13_training.ipynb #16cf3388
+# %% ../nbs/13_training.ipynb #dd519196
 import fcntl, io, json, math, os, time, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import rankdata
 from torch import nn
 from tqdm import tqdm
 from .data import write_atomic
@@ -26,6 +25,7 @@ from .networks.core import FeatureNet, check_device, is_out_of_memory, network_f
 from .losses.pixel import pixel_pair_loss
 from .losses.superpixel import majority_labels, pool_superpixels, superpixel_pair_loss
 from .datasets import Sample, resize_labels
+from .quality import near_superpixels, pair_auc
 
 # %% ../nbs/13_training.ipynb #de4c10f4
 @dataclass(frozen=True)
@@ -205,19 +205,7 @@ def step_seed(
     "The seed of torch's random numbers in one step."
     return int(np.random.SeedSequence((seed, 2, step)).generate_state(1)[0])
 
-# %% ../nbs/13_training.ipynb #7bb95c8c
-def pair_auc(
-    features:np.ndarray, # (n, d) of superpixels
-    labels:np.ndarray,   # (n,) int, below 0: left out
-) -> float: # NaN if all pairs are of one kind
-    "Area under the ROC curve of feature distance as a test for 'different objects', over all pairs."
-    f, y = features[labels >= 0], labels[labels >= 0]
-    i, j = np.triu_indices(len(y), 1)
-    rank, differ = rankdata(np.square(f[i] - f[j]).sum(1)), y[i] != y[j]
-    n, m = differ.sum(), (~differ).sum()
-    return float((rank[differ].sum() - n*(n + 1)/2)/(n*m)) if n and m else math.nan
-
-# %% ../nbs/13_training.ipynb #4c69d5bd
+# %% ../nbs/13_training.ipynb #39697097
 def evaluate(
     net:nn.Module,
     dataset,           # of `Sample`s
@@ -232,7 +220,7 @@ def evaluate(
         z, s = network_features(sample.image, net, device), cells(i, sample.image).astype(np.int64)
         y, s1 = torch.from_numpy(sample.labels)[None], torch.from_numpy(s)[None]
         losses.append(batch_loss(torch.from_numpy(z).permute(2, 0, 1)[None], y, s1, settings, i).item())
-        aucs.append(pair_auc(region_means(z, s), majority_labels(y, s1, int(s.max()) + 1)[0].numpy()))
+        aucs.append(pair_auc(region_means(z, s), majority_labels(y, s1, int(s.max()) + 1)[0].numpy(), near_superpixels(s))['all'])
     if np.isnan(aucs).all(): raise ValueError(f'expected validation images with two objects or more, got none among {len(dataset)}; check their label maps')
     return dict(validation_loss=float(np.mean(losses)), validation_auc=float(np.nanmean(aucs)))
 
