@@ -193,12 +193,24 @@ def test_data(entry):
 def test_every_data_file_is_registered():
     files = {p.relative_to(ROOT/'data').as_posix() for p in (ROOT/'data').rglob('*') if p.is_file() and not p.name.startswith('.')}
     documents = {f for f in files if f.endswith(('.md', 'registry.json'))}
-    assert files - documents == {about['file'] for about in REGISTRY.values()}
+    weights = {f for f in files if f.endswith('.safetensors')}
+    assert files - documents - weights == {about['file'] for about in REGISTRY.values()}
+
+WEIGHTS = sorted((ROOT/'data/weights').glob('*.safetensors'))
+
+def test_weights_have_a_card():
+    "Each weight file is small, and the model card tells it by its sha256."
+    card = (ROOT/'data/weights/README.md').read_text(encoding='utf-8')
+    assert WEIGHTS
+    for p in WEIGHTS:
+        assert p.stat().st_size < 10e6, p.name
+        assert f'`{p.name}`' in card and hashlib.sha256(p.read_bytes()).hexdigest() in card, p.name
+    for heading in ('Data and terms', 'Training', 'Measured quality', 'Limits'): assert f'## {heading}' in card, heading
 
 # ------------------------------------------------------------------------------------------------ the wheel
 
 def test_wheel_has_its_data(tmp_path):
-    "Installed far from the checkout, the package is whole and finds its photographs."
+    "Installed far from the checkout, the package is whole and finds its photographs and weights."
     source, wheels, target = tmp_path/'source', tmp_path/'wheels', tmp_path/'target'
     source.mkdir()
     for f in ('pyproject.toml', 'README.md', 'LICENSE'): shutil.copy(ROOT/f, source)
@@ -212,10 +224,13 @@ def test_wheel_has_its_data(tmp_path):
         from pathlib import Path
         target = Path(sys.argv[1]).resolve()
         for p in (Path(sss_nb.__file__), sss_nb.data.data_dir(), sss_nb.data.fetch('astronaut')): assert target in p.resolve().parents, p
-        assert sss_nb.data.load_image(sss_nb.data.fetch('astronaut')).ndim == 3
+        image = sss_nb.data.load_image(sss_nb.data.fetch('astronaut'), max_size=64)
+        from sss_nb.sources import feature_map
+        values, name = feature_map(None, image)
+        assert name == 'default' and values.shape[:2] == image.shape[:2], (name, values.shape)
     '''
     done = python(code, target, cwd=tmp_path, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
-    for p in MODULES + [ROOT/'data'/about['file'] for about in REGISTRY.values()]:
+    for p in MODULES + WEIGHTS + [ROOT/'data'/about['file'] for about in REGISTRY.values()]:
         inside = p.relative_to(ROOT).as_posix().replace('data/', 'sss_nb/_data/', 1) if 'data' in p.relative_to(ROOT).parts[:1] else p.relative_to(ROOT)
         assert (target/inside).is_file(), f'{inside} is not in the wheel'
