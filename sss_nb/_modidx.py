@@ -19,6 +19,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'sss_nb.colors.color_code': ('colors.html#color_code', 'sss_nb/colors.py'),
                                'sss_nb.colors.layer_colors': ('colors.html#layer_colors', 'sss_nb/colors.py')},
             'sss_nb.constrained': { 'sss_nb.constrained._grow': ('constrained.html#_grow', 'sss_nb/constrained.py'),
+                                    'sss_nb.constrained._lloyd': ('constrained.html#_lloyd', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._plus_plus': ('constrained.html#_plus_plus', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._split': ('constrained.html#_split', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained.constrained_sparsification': ( 'constrained.html#constrained_sparsification',

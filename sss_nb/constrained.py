@@ -6,8 +6,9 @@
 __all__ = ['kmeans', 'init_segments', 'sparsity_weights', 'solve_layers', 'weighted_grams', 'newton_step',
            'constrained_sparsification']
 
-# %% ../nbs/06_constrained.ipynb #e616f2da
+# %% ../nbs/06_constrained.ipynb #c44fa78d
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from .features import check_features
 
-# %% ../nbs/06_constrained.ipynb #41119d3b
+# %% ../nbs/06_constrained.ipynb #8e7cd84f
 def kmeans(
     points:np.ndarray, # (n, d) float
     k:int,             # number of clusters
@@ -29,9 +30,15 @@ def kmeans(
     if not 1 <= k <= len(points):
         raise ValueError(f'expected between 1 and {len(points)} clusters (one point each), got {k}; ask for fewer or use a larger image')
     def run():
-        centers = kmeans2(points, _plus_plus(points, k, rng), iter=iterations, minit='matrix', missing='warn')[0]
+        centers = _lloyd(points, _plus_plus(points, k, rng), iterations)
         return centers, np.square(vq(points, centers)[1]).mean()
     return min((run() for _ in range(restarts)), key=lambda r: r[1])
+
+def _lloyd(points, centers, iterations):
+    "Lloyd's iterations from given centres; a cluster that loses all its points keeps its centre."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)           # scipy tells of every such cluster
+        return kmeans2(points, centers, iter=iterations, minit='matrix', missing='warn')[0]
 
 def _plus_plus(points, k, rng):
     "k-means++ seeds (Arthur and Vassilvitskii 2007): each next one drawn with probability proportional to its squared distance to those before."
@@ -64,7 +71,7 @@ def init_segments(
     labels = vq(points, centers)[0]
     return np.unique(labels, return_inverse=True)[1].reshape(features.shape[:2])
 
-# %% ../nbs/06_constrained.ipynb #1b962e68
+# %% ../nbs/06_constrained.ipynb #07618667
 def _split(points, rng):
     "Two centres for one cluster, and by how much the sum of squared distances falls."
     if len(points) < 2 or not np.ptp(points, axis=0).any(): return None, 0.
@@ -83,7 +90,7 @@ def _grow(points, n, start, refresh_below, rng):
         if splits[best][1] <= 0: break
         centers = np.concatenate([np.delete(centers, best, 0), splits[best][0]])
         if len(centers) < refresh_below:
-            centers, splits = kmeans2(points, centers, iter=20, minit='matrix', missing='warn')[0], {}
+            centers, splits = _lloyd(points, centers, 20), {}
         else:
             splits = {k - (k > best): s for k, s in splits.items() if k != best}
     return centers
