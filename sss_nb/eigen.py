@@ -104,7 +104,7 @@ def _gather(eps, A, n):
         V[:, i] = whole.array_r
     return lam, V
 
-# %% ../nbs/05b_eigen.ipynb #209ca559
+# %% ../nbs/05b_eigen.ipynb #e85e91fb
 def smallest_eigenpairs(
     L:sp.csr_array,      # (N, N) symmetric, at most slightly indefinite
     n:int=100,           # number of eigenpairs, less than N
@@ -126,15 +126,15 @@ def smallest_eigenpairs(
     if not (0 < tol < 1 and isinstance(max_it, (int, np.integer)) and max_it > 0): raise ValueError(f'expected 0 < tol < 1 and max_it of at least 1, got {tol!r} and {max_it!r}')
     if not shift < 0: raise ValueError(f'expected a shift below 0, got {shift}; it must lie below the smallest eigenvalue')
     A, want = to_petsc(L, comm), n
-    while shift >= L.diagonal().min(): shift *= 3                # the smallest eigenvalue is never above the smallest diagonal entry
+    while shift >= L.diagonal().min(): shift *= 2                # the smallest eigenvalue is never above the smallest diagonal entry
     while True:
         eps, errors = _solver(A, want, method, shift, tol, max_it), []
         eps.setMonitor(lambda eps, it, converged, values, estimates: errors.append(estimates[min(converged, len(estimates) - 1)]))
-        if not _attempt(eps, method): shift *= 3; continue
+        if not _attempt(eps, method): shift *= 2; continue
         if eps.getConverged() < want:
             raise ConvergenceError(f'the eigenvalue solve ({eps.getConverged()} of {want} pairs)', reason_name(eps), eps.getIterationNumber(), errors[-1],
                                    f'allow more than {max_it} restarts (max_it) or a larger tolerance than {tol:g} (tol)')
-        lam, V = _gather(eps, A, want)
+        lam, V = _gather(eps, A, eps.getConverged() if which == 'nearest' else want)      # a few more than asked for often converge
         missing = n - np.count_nonzero(np.abs(lam) <= lam.max()) if which == 'nearest' else 0  # what lies above lam.max() is not known yet
         if missing <= 0 or want == L.shape[0] - 1: break
         want = min(want + missing, L.shape[0] - 1)
