@@ -58,6 +58,7 @@ def init_segments(
     seed:int=0,          # of the k-means seeds
     start:int=5,         # 'split': clusters to begin with
     refresh_below:int=13,# 'split': up to this many clusters, k-means runs over all points after each split
+    pixels:int=102_400,  # pixels that the centres are found from, drawn at random in larger images
 ) -> np.ndarray:         # (h, w) int labels 0..m-1 with m <= n (fewer if the features have fewer distinct values)
     "First labels for the constrained step (sec. 3.4). Raises ValueError for an unknown method or more clusters than pixels."
     features = check_features(features)
@@ -65,9 +66,10 @@ def init_segments(
     points, rng = features.reshape(-1, features.shape[-1]), np.random.default_rng(seed)
     if n > len(points):
         raise ValueError(f'expected at most {len(points)} clusters (the image has {len(points)} pixels), got {n}; ask for fewer or use a larger image')
-    n = min(n, len(np.unique(points, axis=0)))
-    if method == 'kmeans': centers = kmeans(points, n, rng)[0]
-    else: centers = _grow(points, n, min(start, n), refresh_below, rng)
+    sample = points if len(points) <= max(pixels, n) else points[rng.choice(len(points), max(pixels, n), replace=False)]
+    n = min(n, len(np.unique(sample, axis=0)))
+    if method == 'kmeans': centers = kmeans(sample, n, rng)[0]
+    else: centers = _grow(sample, n, min(start, n), refresh_below, rng)
     labels = vq(points, centers)[0]
     return np.unique(labels, return_inverse=True)[1].reshape(features.shape[:2])
 
@@ -121,21 +123,16 @@ def weighted_grams(
     E:np.ndarray,   # (n, m)
     w:np.ndarray,   # (n, K) weights, not negative
     block:int=1024, # pixels at a time
-    parts:int=8,    # parts of the pixels that threads may take
 ) -> np.ndarray:    # (K, m, m) E' diag(w_k) E
     "The Gram matrices of the columns of E under each column of weights."
-    root = np.sqrt(w)
-    def part(rows):
-        A = np.zeros((w.shape[1],) + (E.shape[1],)*2)
-        for s in range(rows.start, rows.stop, block):
-            e = E[s:min(s + block, rows.stop)]
-            for k, r in enumerate(root[s:s+len(e)].T):
-                X = e*r[:, None]
-                A[k] += X.T @ X
-        return A
-    edges = np.linspace(0, len(E), parts + 1).astype(int)
-    with threadpool_limits(1, 'blas'), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(pool.map(part, map(range, edges[:-1], edges[1:])))
+    A, root, X = np.zeros((w.shape[1],) + (E.shape[1],)*2), np.sqrt(w.T), np.empty((block, E.shape[1]))
+    for s in range(0, len(E), block):
+        e = E[s:s+block]
+        x = X[:len(e)]
+        for a, r in zip(A, root[:, s:s+block]):
+            np.multiply(e, r[:, None], out=x)
+            a += x.T @ x
+    return A
 
 # %% ../nbs/06_constrained.ipynb #06421b18
 def newton_step(
@@ -146,11 +143,16 @@ def newton_step(
     weight:float=.3,  # both sparsity weights are multiplied by weight^gamma
     floor:float=1e-10,# smallest base of the weights' power
     scale:float=1.,   # pixels of the image for each pixel used
+    parts:int=8,      # parts of the pixels that threads may take
 ) -> np.ndarray:      # (m, K - 1) coefficients of all layers but the last, which is 1 minus the others
     "One Newton step of the constrained sparsification (sec. 3.4, after Levin et al. 2008)."
-    u, v = (scale*weight**gamma*x for x in sparsity_weights(alpha, gamma, floor))
-    A = weighted_grams(E, u + v) + np.diag(lam)
-    return solve_layers(A, v[:, :-1].T @ E + u[:, -1] @ E).T
+    def part(rows):
+        u, v = (scale*weight**gamma*x for x in sparsity_weights(alpha[rows], gamma, floor))
+        return weighted_grams(E[rows], u + v), v[:, :-1].T @ E[rows] + u[:, -1] @ E[rows]
+    edges = np.linspace(0, len(E), parts + 1).astype(int)
+    with threadpool_limits(1, 'blas'), ThreadPoolExecutor(os.cpu_count()) as pool:
+        A, b = map(sum, zip(*pool.map(part, map(slice, edges[:-1], edges[1:]))))
+        return solve_layers(A + np.diag(lam), b).T
 
 # %% ../nbs/06_constrained.ipynb #bf17907d
 def constrained_sparsification(
@@ -164,8 +166,8 @@ def constrained_sparsification(
     floor:float=1e-10,   # smallest base of the weights' power
     drop_every:int=10,   # iterations between two looks for layers that have faded
     drop_below:float=.1, # a layer whose largest |alpha| is at most this is dropped
-    early_pixels:int=51_200,  # pixels used in all but the last `full_iterations`, in images of more than twice as many
-    full_iterations:int=5,    # iterations at the end that use every pixel
+    early_pixels:int=25_600,  # pixels used in all but the last `full_iterations`, in images of more than four times as many
+    full_iterations:int=2,    # iterations at the end that use every pixel
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
     "Constrained sparsification (sec. 3.4, eq. 2). Raises ValueError if eigenvectors, eigenvalues and labels do not fit together, or for exponents and bounds that make no sense."
@@ -176,7 +178,7 @@ def constrained_sparsification(
     if not 0 <= drop_below < 1: raise ValueError(f'expected 0 <= drop_below < 1, got {drop_below!r}; at 1 every layer would be dropped')
     if not (0 < gamma < 2 and iterations >= 1): raise ValueError(f'expected 0 < gamma < 2 and at least one iteration, got {gamma!r} and {iterations!r}')
     n = len(V)
-    few = np.sort(np.random.default_rng(0).permutation(n)[:early_pixels]) if n > 2*early_pixels else slice(None)
+    few = np.sort(np.random.default_rng(0).permutation(n)[:early_pixels]) if n > 4*early_pixels else slice(None)
     V_few = V[few]
     alpha = (labels.ravel()[:, None] == np.unique(labels)).astype(float)
     def layers(E):
@@ -191,7 +193,7 @@ def constrained_sparsification(
             at = alpha[pixels]
         else: at = layers(E)
         if at.shape[1] <= 1: return np.ones(labels.shape + (1,))
-        with threadpool_limits(1, 'blas'): Y = newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))  # small products: threads only wait
+        Y = newton_step(E, lam, at, gamma, weight, floor, scale=n/len(E))
     alpha = layers(V)
     alpha = alpha[:, np.abs(alpha).max(0) > drop_below]
     return (alpha/alpha.sum(1, keepdims=True)).reshape(labels.shape + (-1,))

@@ -8,6 +8,7 @@ __all__ = ['METHODS', 'eigen_residuals', 'smallest_eigenpairs']
 # %% ../nbs/05b_eigen.ipynb #44ce08bd
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg import eigh
 from petsc4py import PETSc
 from slepc4py import SLEPc
 from .laplacian import check_affinity
@@ -41,12 +42,12 @@ def eigen_residuals(
 # %% ../nbs/05b_eigen.ipynb #05318167
 METHODS = ('cholesky', 'cg')
 
-def _solver(A, n, method, shift, tol, max_it):
+def _solver(A, n, method, block, shift, tol, max_it):
     "A SLEPc solver for the n eigenvalues next above the shift, ready to be set up."
     eps = SLEPc.EPS().create(comm=A.comm)
     eps.setOptionsPrefix('sss_')
     eps.setOperators(A); eps.setProblemType(SLEPc.EPS.ProblemType.HEP)
-    eps.setType('krylovschur'); eps.setDimensions(n, min(A.size[0], 3*n//2 + 10)); eps.setTolerances(tol, max_it)
+    eps.setType('krylovschur'); eps.setDimensions(n, min(A.size[0], 3*n//2 + 10 if block == 1 else 2*n + 5*block)); eps.setTolerances(tol, max_it)
     eps.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_REAL); eps.setTarget(shift)
     st = eps.getST(); st.setType('sinvert'); st.setShift(shift)
     ksp = st.getKSP()
@@ -61,23 +62,22 @@ def _solver(A, n, method, shift, tol, max_it):
 # %% ../nbs/05b_eigen.ipynb #2a03c7f1
 _NOT_DEFINITE, _NOT_CONVERGED = (71, 81), 91       # PETSc's error codes: zero pivot in LU or Cholesky; KSP not converged
 
-def _attempt(eps, method):
-    "Solve; False if L - shift I was found not to be positive definite. Raises ConvergenceError if the inner solve fails for another reason."
+def _attempt(eps, method, solve):
+    "solve(eps), or None if L - shift I was found not to be positive definite. Raises ConvergenceError if the inner solve fails for another reason."
     ksp = eps.getST().getKSP()
     try:
         eps.setUp()
         if method == 'cholesky' and ksp.getPC().getType() == 'cholesky' and ksp.getPC().getFactorSolverType() in ('mumps', 'petsc'):
-            if ksp.getPC().getFactorMatrix().getInertia()[0]: return False
-        if method == 'cg' and not _trial(ksp): return False
-        eps.solve()
+            if ksp.getPC().getFactorMatrix().getInertia()[0]: return None
+        if method == 'cg' and not _trial(ksp): return None
+        return solve(eps)
     except (PETSc.Error, SystemError) as e:        # petsc4py wraps an error raised in a nested solve in a SystemError
         if isinstance(root_cause(e), KeyboardInterrupt): raise KeyboardInterrupt from None
         error = e if isinstance(e, PETSc.Error) else e.__cause__
         if not isinstance(error, PETSc.Error): raise
-        if error.ierr in _NOT_DEFINITE or error.ierr == _NOT_CONVERGED and 'indefinite' in str(error): return False
+        if error.ierr in _NOT_DEFINITE or error.ierr == _NOT_CONVERGED and 'indefinite' in str(error): return None
         if error.ierr != _NOT_CONVERGED: raise
         raise _inner_failure(ksp) from e
-    return True
 
 def _trial(ksp):
     "One CG solve before the many; False if it met a direction of negative curvature."
@@ -93,16 +93,81 @@ def _inner_failure(ksp):
     return ConvergenceError('CG inside the eigenvalue solve', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
                             "allow more iterations (sss_st_ksp_max_it) or use method 'cholesky'")
 
-def _gather(eps, A, n):
-    "The first n eigenpairs of a solve, whole on every process."
-    lam, v = np.empty(n), A.createVecRight()
+def _gather(vectors, n, v):
+    "The first n vectors, whole on every process, as columns; `vectors(i, v)` writes one into v."
     scatter, whole = PETSc.Scatter.toAll(v)
-    V = np.empty((A.size[0], n))
+    V = np.empty((v.size, n))
     for i in range(n):
-        lam[i] = eps.getEigenpair(i, v).real
+        vectors(i, v)
         scatter.scatter(v, whole)
         V[:, i] = whole.array_r
-    return lam, V
+    return V
+
+def _short(eps, converged, iterations, residual):
+    n, (tol, max_it) = eps.getDimensions()[0], eps.getTolerances()
+    return ConvergenceError(f'the eigenvalue solve ({converged} of {n} pairs)', 'DIVERGED_ITS', iterations, residual,
+                            f'allow more than {max_it} restarts (max_it) or a larger tolerance than {tol:g} (tol)')
+
+def _one_by_one(eps):
+    "SLEPc's Krylov-Schur: eigenvalues and vectors, a few more than asked for if they converged."
+    errors = []
+    eps.setMonitor(lambda eps, it, converged, values, estimates: errors.append(estimates[min(converged, len(estimates) - 1)]))
+    eps.solve()
+    n, converged = eps.getDimensions()[0], eps.getConverged()
+    if converged < n: raise _short(eps, converged, eps.getIterationNumber(), errors[-1])
+    lam = np.array([eps.getEigenvalue(i).real for i in range(converged)])
+    return lam, _gather(eps.getEigenvector, converged, eps.getOperators()[0].createVecRight())
+
+# %% ../nbs/05b_eigen.ipynb #886c805b
+def _by_blocks(eps, p, enough):
+    "Thick-restarted block Krylov-Schur with the solver, shift and limits of a SLEPc solver that is set up: eigenvalues and vectors."
+    A, st = eps.getOperators()[0], eps.getST()
+    (n, size, _), (tol, max_it), shift, ksp = eps.getDimensions(), eps.getTolerances(), st.getShift(), st.getKSP()
+    size = max(size, n + 3*p)
+    keep, v, rng = n + (size - n)//3, A.createVecRight(), np.random.default_rng(0)
+    Q = SLEPc.BV().create(comm=A.comm)
+    Q.setSizesFromVec(v, size + p); Q.setType('mat'); Q.setOrthogonalization(block=SLEPc.BV.BlockType.TSQR)
+    W, T = Q.duplicateResize(p), np.zeros((size, size))
+    def small(a): return PETSc.Mat().createDense(a.shape, array=np.asfortranarray(a), comm=PETSc.COMM_SELF)
+    def project_out(first, last):      # W = W - Q (Q' W) for these columns of Q; returns Q' W
+        Q.setActiveColumns(first, last)
+        M = W.dot(Q); W.mult(-1, 1, Q, M)
+        return M.getDenseArray()[first:last]
+    def orthonormalize():              # W = W R^-1; returns R
+        R = small(np.zeros((p, p))); W.orthogonalize(R)
+        return R.getDenseArray()
+    def append(at): Q.setActiveColumns(at, at + p); W.copy(Q)
+    for k in range(p):
+        v.array = rng.normal(size=A.size[0])[slice(*v.getOwnershipRange())]
+        W.insertVec(k, v)
+    orthonormalize(); append(0)
+    j = linked = 0                     # columns of T that are known; the first that the next block is linked with
+    for restart in range(max_it):
+        while j + p <= size:
+            Q.setActiveColumns(j, j + p)
+            B, X = Q.getMat(), W.getMat()
+            ksp.matSolve(B, X)
+            Q.restoreMat(B); W.restoreMat(X)
+            T[linked:j+p, j:j+p] = project_out(linked, j + p)
+            R = orthonormalize()
+            project_out(0, j + p)
+            R = orthonormalize() @ R
+            linked, j = j, j + p
+            append(j)
+            if j < n: continue
+            theta, S = (x[..., ::-1] for x in eigh(T[:j, :j], lower=False))
+            errors = np.linalg.norm(R @ S[j-p:], axis=0)
+            good = int(np.argmin(np.append(errors <= tol*theta, False)))         # converged pairs before the first that is not
+            lam = shift + 1/theta[:good]
+            Q.setActiveColumns(0, j)
+            if enough(lam):
+                Q.multInPlace(small(S), 0, good)
+                return lam, _gather(Q.copyVec, good, v)
+        Q.multInPlace(small(S), 0, keep)
+        append(keep)
+        T[:] = 0; T[range(keep), range(keep)] = theta[:keep]
+        j, linked = keep, 0
+    raise _short(eps, good, max_it, errors[min(good, len(errors) - 1)])
 
 # %% ../nbs/05b_eigen.ipynb #e85e91fb
 def smallest_eigenpairs(
@@ -114,30 +179,31 @@ def smallest_eigenpairs(
     tol:float=1e-6,      # residual of (L - shift I)^-1, relative to its eigenvalue
     max_it:int=100,      # restarts of Krylov-Schur
     shift:float=-1e-3,   # first shift, moved down until it is below the spectrum
+    block:int=None,      # vectors at a time with 'cholesky'; None is 8 from 50 000 rows on and 1 below
     comm=None,           # MPI communicator; None is all processes of the run
 ) -> tuple[np.ndarray, np.ndarray]: # eigenvalues (n,), ascending (by magnitude for 'nearest'); unit eigenvectors (N, n)
     """The end of the spectrum that spans the soft segments (sec. 3.4), by SLEPc (options `sss_eps_...`, `sss_st_...`).
 
-    Raises ValueError for an unknown method, a matrix that is not symmetric, too many eigenpairs or limits that make no sense, and ConvergenceError if fewer than n converge."""
+    Raises ValueError for an unknown method, a matrix that is not symmetric, too many eigenpairs, or limits and blocks that make no sense, and ConvergenceError if fewer than n converge."""
     if method not in METHODS or which not in ('smallest', 'nearest'):
         raise ValueError(f"expected method in {METHODS} and which in ('smallest', 'nearest'), got {method!r} and {which!r}")
     L = check_affinity(L, 'L')
     if not (isinstance(n, (int, np.integer)) and 1 <= n < L.shape[0]): raise ValueError(f'expected 1 to {L.shape[0] - 1} eigenpairs of a {L.shape[0]} x {L.shape[0]} matrix, got {n!r}; ask for fewer')
     if not (0 < tol < 1 and isinstance(max_it, (int, np.integer)) and max_it > 0): raise ValueError(f'expected 0 < tol < 1 and max_it of at least 1, got {tol!r} and {max_it!r}')
     if not shift < 0: raise ValueError(f'expected a shift below 0, got {shift}; it must lie below the smallest eigenvalue')
+    if block is None: block = 8 if method == 'cholesky' and L.shape[0] >= max(50_000, 4*n) else 1
+    largest = max((L.shape[0] - 2*n)//6, 1) if method == 'cholesky' else 1
+    if not (isinstance(block, (int, np.integer)) and 1 <= block <= largest):
+        raise ValueError(f"expected a block of 1 to {largest} vectors for {n} eigenpairs of a {L.shape[0]} x {L.shape[0]} matrix by method {method!r}, got {block!r}")
     A, want = to_petsc(L, comm), n
+    def enough(lam): return len(lam) >= n and (which == 'smallest' or np.count_nonzero(np.abs(lam) <= lam[-1]) >= n)  # what lies above lam[-1] is not known yet
     while shift >= L.diagonal().min(): shift *= 2                # the smallest eigenvalue is never above the smallest diagonal entry
     while True:
-        eps, errors = _solver(A, want, method, shift, tol, max_it), []
-        eps.setMonitor(lambda eps, it, converged, values, estimates: errors.append(estimates[min(converged, len(estimates) - 1)]))
-        if not _attempt(eps, method): shift *= 2; continue
-        if eps.getConverged() < want:
-            raise ConvergenceError(f'the eigenvalue solve ({eps.getConverged()} of {want} pairs)', reason_name(eps), eps.getIterationNumber(), errors[-1],
-                                   f'allow more than {max_it} restarts (max_it) or a larger tolerance than {tol:g} (tol)')
-        lam, V = _gather(eps, A, eps.getConverged() if which == 'nearest' else want)      # a few more than asked for often converge
-        missing = n - np.count_nonzero(np.abs(lam) <= lam.max()) if which == 'nearest' else 0  # what lies above lam.max() is not known yet
-        if missing <= 0 or want == L.shape[0] - 1: break
-        want = min(want + missing, L.shape[0] - 1)
+        pairs = _attempt(_solver(A, want, method, block, shift, tol, max_it), method, lambda eps: _one_by_one(eps) if block == 1 else _by_blocks(eps, block, enough))
+        if pairs is None: shift *= 2; continue
+        lam, V = pairs
+        if enough(lam) or want == L.shape[0] - 1: break
+        want = min(want + n - np.count_nonzero(np.abs(lam) <= lam[-1]), L.shape[0] - 1)
     order = np.argsort(lam if which == 'smallest' else np.abs(lam), kind='stable')[:n]
     lam, V = lam[order], V[:, order]
     return lam, V*np.where(V[np.abs(V).argmax(0), np.arange(n)] < 0, -1, 1)
