@@ -290,6 +290,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'sss_nb.relaxed.LayerSystem.__init__': ('relaxed.html#layersystem.__init__', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.LayerSystem.apply': ('relaxed.html#layersystem.apply', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.LayerSystem.mult': ('relaxed.html#layersystem.mult', 'sss_nb/relaxed.py'),
+                                'sss_nb.relaxed.LayerSystem.total': ('relaxed.html#layersystem.total', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.clean_alphas': ('relaxed.html#clean_alphas', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.image_gradient': ('relaxed.html#image_gradient', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.relaxed_sparsification': ('relaxed.html#relaxed_sparsification', 'sss_nb/relaxed.py'),

@@ -58,7 +58,7 @@ def init_segments(
     seed:int=0,          # of the k-means seeds
     start:int=5,         # 'split': clusters to begin with
     refresh_below:int=13,# 'split': up to this many clusters, k-means runs over all points after each split
-    pixels:int=102_400,  # pixels that the centres are found from, drawn at random in larger images
+    pixels:int=51_200,   # pixels that the centres are found from, drawn at random in larger images
 ) -> np.ndarray:         # (h, w) int labels 0..m-1 with m <= n (fewer if the features have fewer distinct values)
     "First labels for the constrained step (sec. 3.4). Raises ValueError for an unknown method or more clusters than pixels."
     features = check_features(features)
@@ -182,8 +182,9 @@ def constrained_sparsification(
     V_few = V[few]
     alpha = (labels.ravel()[:, None] == np.unique(labels)).astype(float)
     def layers(E):
-        others = E @ Y
-        return np.column_stack([others, 1 - others.sum(1)])
+        a = E @ np.pad(Y, ((0, 0), (0, 1)))
+        a[:, -1] = 1 - a.sum(1)
+        return a
     for i in tqdm(range(1, iterations + 1), 'constrained sparsification', disable=not progress, leave=False):
         E, pixels = (V_few, few) if i <= iterations - full_iterations else (V, slice(None))
         if i == 1: at = alpha[pixels]

@@ -9,6 +9,7 @@ __all__ = ['METHODS', 'eigen_residuals', 'smallest_eigenpairs']
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 from petsc4py import PETSc
 from slepc4py import SLEPc
 from .laplacian import check_affinity
@@ -119,6 +120,7 @@ def _one_by_one(eps):
     return lam, _gather(eps.getEigenvector, converged, eps.getOperators()[0].createVecRight())
 
 # %% ../nbs/05b_eigen.ipynb #886c805b
+@threadpool_limits.wrap(limits=1, user_api='blas')         # the products of the solve are small: threads only wait for each other
 def _by_blocks(eps, p, enough):
     "Thick-restarted block Krylov-Schur with the solver, shift and limits of a SLEPc solver that is set up: eigenvalues and vectors."
     A, st = eps.getOperators()[0], eps.getST()
@@ -206,4 +208,4 @@ def smallest_eigenpairs(
         want = min(want + n - np.count_nonzero(np.abs(lam) <= lam[-1]), L.shape[0] - 1)
     order = np.argsort(lam if which == 'smallest' else np.abs(lam), kind='stable')[:n]
     lam, V = lam[order], V[:, order]
-    return lam, V*np.where(V[np.abs(V).argmax(0), np.arange(n)] < 0, -1, 1)
+    return lam, np.multiply(V, np.where(V[np.abs(V).argmax(0), np.arange(n)] < 0, -1, 1), order='C')

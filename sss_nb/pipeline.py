@@ -204,7 +204,7 @@ def estimate_memory(
     "Estimated peak memory of `semantic_soft_segmentation`, the factor of the Laplacian being the largest part."
     n = int(np.prod(shape[:2]))
     factor = FACTOR_BYTES*n*np.log2(max(n, 2))               # fill of a nested-dissection factor grows as n log n
-    vectors = 8*n*(2.5*params.eigenvectors + 2*params.initial)
+    vectors = 8*n*(4*params.eigenvectors + 2*params.initial)      # the space of the eigenvalue solve and the vectors taken from it
     return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*n)
 
 FACTOR_BYTES, MATRIX_BYTES, BASE_BYTES = 150, 2000, 3e8

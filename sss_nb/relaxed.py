@@ -66,12 +66,16 @@ class LayerSystem:
 
     def mult(self, mat, x, y):
         X = x.array_r.reshape(self.diagonal.shape)
-        y.array = (self.L @ X + self.diagonal*X + self.penalty*X.sum(1, keepdims=True)).ravel()
+        y.array = (self.L @ X + self.diagonal*X + self.penalty*self.total(X)).ravel()
 
     def apply(self, pc, x, y):
         X = self.inverse*x.array_r.reshape(self.diagonal.shape)
-        if self.jacobi == 'block': X -= self.inverse*(self.coupling*X.sum(1, keepdims=True))
+        if self.jacobi == 'block': X -= self.inverse*(self.coupling*self.total(X))
         y.array = X.ravel()
+
+    @staticmethod
+    def total(X):
+        return X @ np.ones((X.shape[1], 1))                # several times as fast as a sum over so few columns
 
 # %% ../nbs/08_relaxed.ipynb #85a315dd
 def solve_relaxed(
