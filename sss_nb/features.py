@@ -71,7 +71,8 @@ def load_features(
     if not isinstance(source, (str, os.PathLike)): return check_features(source, shape)
     path = Path(source).expanduser(); kind = path.suffix.lower()
     if kind not in ['.npy', '.npz', '.mat', *_pictures]:
-        raise ValueError(f"expected features in a file .npy, .npz, .mat or {', '.join(_pictures)}, got {path}; save them as .npy: numpy.save")
+        raise ValueError(f"expected features in a file .npy, .npz, .mat or {', '.join(_pictures)}, got {path}; save them as .npy: numpy.save; "
+                         'weights of a network (.safetensors) become a network first: sss_nb.networks.core.load_weights(path)')
     if not path.is_file(): raise FileNotFoundError(f'expected features at {path}, got no such file; check the path')
     if kind in _pictures: return check_features(load_image(path), shape)
     try: f = (_read_mat if kind == '.mat' else _read_numpy)(path, key)

@@ -260,7 +260,7 @@ def _differences(then, now): return [f'{k}: {then.get(k)} then, {now.get(k)} now
 def read_checkpoint(
     path, # last.pt or best.pt
 ) -> dict:
-    "The content of a checkpoint, on the CPU. Never unpickles. Raises FileNotFoundError, or ValueError if the file is damaged or something else."
+    "The content of a checkpoint, on the CPU. Read by torch's restricted unpickler (`weights_only`), which builds tensors and plain containers and runs no code. Raises FileNotFoundError, or ValueError if the file is damaged or something else."
     path = Path(path).expanduser()
     if not path.is_file(): raise FileNotFoundError(f'expected a checkpoint at {path}, got no such file; train writes last.pt and best.pt')
     try:

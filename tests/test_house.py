@@ -210,7 +210,7 @@ def test_weights_have_a_card():
 # ------------------------------------------------------------------------------------------------ the wheel
 
 def test_wheel_has_its_data(tmp_path):
-    "Installed far from the checkout, the package is whole and finds its photographs and weights."
+    "Installed far from the checkout, the package is whole and finds its photographs and weights. (Its dependencies are those of this environment.)"
     source, wheels, target = tmp_path/'source', tmp_path/'wheels', tmp_path/'target'
     source.mkdir()
     for f in ('pyproject.toml', 'README.md', 'LICENSE'): shutil.copy(ROOT/f, source)
