@@ -195,8 +195,9 @@ def plain_folder(
 ) -> Folder:
     "Images and their label maps. Raises FileNotFoundError (no folder, no image, no label map), or ValueError for an ending that fits images too."
     images, labels = Path(images).expanduser(), Path(labels or images).expanduser()
+    listed = _list(images)
     if images == labels and ending.lower() in _IMAGES: raise ValueError(f'expected an ending that tells label maps from images in one folder, got {ending!r}; try _label.png')
-    found = [p for p in _list(images) if not (images == labels and p.name.endswith(ending))]
+    found = [p for p in listed if not (images == labels and p.name.endswith(ending))]
     if not found: raise FileNotFoundError(f'expected images in {images}, got only label maps *{ending}; check the folder and the ending')
     return _pairs(found, lambda p: labels/(p.stem + ending), void=void, **options)
 
