@@ -52,6 +52,8 @@ def _pick(names, key, path):
 
 def _read_numpy(path, key):
     with open(path, 'rb') as file:
+        start = file.read(6); file.seek(0)
+        if start and not start.startswith((b'\x93NUMPY', b'PK')): raise ValueError(f'it starts with {start!r}, as no NumPy file does')
         z = np.load(file, allow_pickle=False)
         return z[_pick(z.files, key, path)] if isinstance(z, np.lib.npyio.NpzFile) else z
 

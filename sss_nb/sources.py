@@ -139,4 +139,5 @@ def _module_features(net, image, device):
         def forward(self, x):
             z = self.net(x)
             return torch.nn.functional.interpolate(z, x.shape[2:], mode='bilinear') if isinstance(z, torch.Tensor) and z.ndim == 4 and z.shape[2:] != x.shape[2:] else z
+    Whole.__name__ = type(net).__name__        # by which errors name it
     return network_features(image, Whole(), device)

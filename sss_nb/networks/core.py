@@ -112,7 +112,7 @@ def network_features(
 ) -> np.ndarray: # (h, w, d) float64
     """Features of an image (sec. 3.5): padded by reflection to the stride, through the network, cropped.
 
-    Raises ValueError (image, device, or what the network returns) or MemoryError."""
+    Raises ValueError (image, device, a network for other input, or what it returns) or MemoryError."""
     image, device = check_image(image), check_device(device)
     (h, w), stride = image.shape[:2], net.stride if isinstance(net, FeatureNet) else 1
     if min(h, w) < stride:
@@ -127,7 +127,9 @@ def network_features(
                              f'{tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__}; resize them in its forward')
         f = np.moveaxis(z[0, :, :h, :w].cpu().numpy(), 0, -1).astype(np.float64, order='C')
     except (RuntimeError, MemoryError) as e:
-        if not is_out_of_memory(e): raise
+        if not is_out_of_memory(e):
+            raise ValueError(f'expected a network that takes an image (1, 3, {h}, {w}), got an error of {type(net).__name__} ({str(e).strip()[:200]}); '
+                             'put it into a module whose forward prepares its input') from e
         raise MemoryError(f'expected memory for the features of {h}x{w} pixels by {type(net).__name__} on {device}, got none ({str(e).strip()[:200]}); '
                           "make the image smaller: load_image(path, max_size=...), or use a smaller network") from e
     if not np.isfinite(f).all():
@@ -205,7 +207,7 @@ def _read(path):
     try:
         with safe_open(path, 'pt') as f: header, tensors = (f.metadata() or {}).get('sss_nb'), {name: f.get_tensor(name) for name in f.keys()}
     except (SafetensorError, OSError, ValueError) as e:
-        what = 'a damaged one' if start[8:] == b'{' else f'a file of another kind, which starts with {start[:8]!r}'
+        what = 'an empty one' if not start else 'a damaged one' if start[8:] == b'{' else f'a file of another kind, which starts with {start[:8]!r}'
         raise ValueError(f'expected a whole safetensors file, got {path}, {what} ({e}); copy it again, or write it with save_weights') from None
     if header is None:
         raise ValueError(f'expected weights written by save_weights, got {path}, a safetensors file of something else, with {_some(list(tensors)) or "nothing in it"}')
