@@ -68,6 +68,7 @@ def _attempt(eps, method, solve):
     ksp = eps.getST().getKSP()
     try:
         eps.setUp()
+        if ksp.getPC().getType() == 'redundant': _once(ksp)    # factors here; a failure inside the solve would leave its vectors in use
         if method == 'cholesky' and ksp.getPC().getType() == 'cholesky' and ksp.getPC().getFactorSolverType() in ('mumps', 'petsc'):
             if ksp.getPC().getFactorMatrix().getInertia()[0]: return None
         if method == 'cg' and not _trial(ksp): return None
@@ -80,12 +81,15 @@ def _attempt(eps, method, solve):
         if error.ierr != _NOT_CONVERGED: raise
         raise _inner_failure(ksp) from e
 
-def _trial(ksp):
-    "One CG solve before the many; False if it met a direction of negative curvature."
+def _once(ksp):
     x, b = ksp.getOperators()[0].createVecs()
     b.array = np.random.default_rng(1).normal(size=b.getSize())[slice(*b.getOwnershipRange())]
-    ksp.setErrorIfNotConverged(False)
     ksp.solve(b, x)
+
+def _trial(ksp):
+    "One CG solve before the many; False if it met a direction of negative curvature."
+    ksp.setErrorIfNotConverged(False)
+    _once(ksp)
     if ksp.getConvergedReason() < 0 and 'INDEFINITE' not in reason_name(ksp): raise _inner_failure(ksp)
     ksp.setErrorIfNotConverged(True)
     return ksp.getConvergedReason() > 0
@@ -120,7 +124,6 @@ def _one_by_one(eps):
     return lam, _gather(eps.getEigenvector, converged, eps.getOperators()[0].createVecRight())
 
 # %% ../nbs/05b_eigen.ipynb #886c805b
-@threadpool_limits.wrap(limits=1, user_api='blas')         # the products of the solve are small: threads only wait for each other
 def _by_blocks(eps, p, enough):
     "Thick-restarted block Krylov-Schur with the solver, shift and limits of a SLEPc solver that is set up: eigenvalues and vectors."
     A, st = eps.getOperators()[0], eps.getST()
@@ -172,6 +175,7 @@ def _by_blocks(eps, p, enough):
     raise _short(eps, good, max_it, errors[min(good, len(errors) - 1)])
 
 # %% ../nbs/05b_eigen.ipynb #e85e91fb
+@threadpool_limits.wrap(limits=1, user_api='blas')
 def smallest_eigenpairs(
     L:sp.csr_array,      # (N, N) symmetric, at most slightly indefinite
     n:int=100,           # number of eigenpairs, less than N

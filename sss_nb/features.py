@@ -64,13 +64,17 @@ def _read_mat(path, key):
     return loadmat(path, variable_names=[name])[name]
 
 # %% ../nbs/01_features.ipynb #c5b8dcc1
+def _picture(features, given):
+    "Three channels of bytes are a picture: its values are brought to [0, 1]."
+    return features/255 if features.shape[2] == 3 and getattr(given, 'dtype', None) == np.uint8 else features
+
 def load_features(
     source,           # (h, w, d) array, or the path of a .npy, .npz, .mat or picture file
     shape:tuple=None, # (h, w) of the image they belong to; None: not compared
     key:str=None,     # the variable in a .npz or .mat file; None: `embedmap`, or the only one
 ) -> np.ndarray: # (h, w, d) float64
     "Features from an array or a file. Raises FileNotFoundError, LookupError (variable), TypeError, or ValueError (file or values)."
-    if not isinstance(source, (str, os.PathLike)): return check_features(source, shape)
+    if not isinstance(source, (str, os.PathLike)): return _picture(check_features(source, shape), source)
     path = Path(source).expanduser(); kind = path.suffix.lower()
     if kind not in ['.npy', '.npz', '.mat', *_pictures]:
         raise ValueError(f"expected features in a file .npy, .npz, .mat or {', '.join(_pictures)}, got {path}; save them as .npy: numpy.save; "
@@ -84,7 +88,7 @@ def load_features(
     except Exception as e:      # a damaged file makes the readers raise almost anything
         if type(e) is LookupError: raise
         raise ValueError(f'expected a whole {kind} file, got {path}, which cannot be read ({e}); write it again, as plain numbers') from e
-    try: return check_features(f, shape)
+    try: return _picture(check_features(f, shape), f)
     except (TypeError, ValueError) as e: raise type(e)(f'{path}: {e}') from None
 
 # %% ../nbs/01_features.ipynb #c3919a62

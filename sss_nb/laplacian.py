@@ -10,12 +10,17 @@ import numpy as np
 import scipy.sparse as sp
 
 # %% ../nbs/04_laplacian.ipynb #b9923350
+def _compact(W):
+    "The same CSR array with 32-bit indices where they suffice: every product reads them."
+    small = max(W.nnz, *W.shape) < 2**31
+    return sp.csr_array((W.data, W.indices.astype(np.int32), W.indptr.astype(np.int32)), shape=W.shape) if small and W.indices.dtype != np.int32 else W
+
 def check_affinity(
     W,                 # sparse or dense, (N, N)
     name:str='W',      # how the error texts call it
 ) -> sp.csr_array: # (N, N) float64
     "`W` as a CSR array. Raises ValueError if it is not square, not finite, or not symmetric to within 1e-10 of its largest entry."
-    W = sp.csr_array(W, dtype=np.float64)
+    W = _compact(sp.csr_array(W, dtype=np.float64))
     if W.ndim != 2 or W.shape[0] != W.shape[1]: raise ValueError(f'expected a square matrix {name}, one row and column a pixel, got shape {W.shape}')
     if not np.isfinite(W.data).all():
         raise ValueError(f'expected finite affinities in {name}, got {(~np.isfinite(W.data)).sum()} NaN or infinite: check the image and the features')
@@ -55,7 +60,7 @@ def graph_laplacian(
 
     Raises ValueError if W is no affinity (see `check_affinity`), or if `normalized` and some pixel's degree is not positive."""
     W = check_affinity(W); degree = W.sum(1)
-    L = (sp.diags_array(degree) - W).tocsr()
+    L = _compact((sp.diags_array(degree) - W).tocsr())
     if normalized:
         if (bad := degree <= 0).any():
             raise ValueError(f'expected positive degrees, got {degree.min():.3g} at pixel {degree.argmin()} ({bad.sum()} in all): '

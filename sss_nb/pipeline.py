@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFICIAL', 'PAPER', 'FACTOR_BYTES', 'MATRIX_BYTES', 'BASE_BYTES', 'Params', 'SoftSegments', 'prepare_features',
-           'estimate_memory', 'check_memory', 'semantic_soft_segmentation', 'match_layers', 'spectral_matting']
+           'estimate_memory', 'free_memory', 'check_memory', 'semantic_soft_segmentation', 'match_layers',
+           'ordered_like', 'spectral_matting']
 
 # %% ../nbs/09_pipeline.ipynb #91b22343
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 from scipy.cluster.vq import vq
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
@@ -66,6 +68,8 @@ class Params:
     initial_method:str = 'split'  # 'split' or 'kmeans', see `init_segments`
     constrained_gamma:float = .8  # exponent of the sparsity
     constrained_iterations:int = 40
+    constrained_weight:float = .3 # the sparsity weights carry this number to the power of gamma
+    early_pixels:int = 25_600     # pixels in all but its last two iterations, in images of more than four times as many
     # grouping and relaxed sparsification (sec. 3.4)
     layers:int = 5                # layers in the result
     clean:tuple = (.1, .9)        # alphas snapped to 0 and 1 before the relaxed step; None: not at all
@@ -95,8 +99,8 @@ class Params:
             if getattr(self, key) not in allowed: raise ValueError(f'expected {key} to be one of {allowed}, got {getattr(self, key)!r}')
 
 OFFICIAL = Params('official')
-PAPER = replace(OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive_superpixels=False, spectrum='smallest',
-                initial_method='kmeans', clean=None, last_solve=False, relaxed_floor=1e-10)
+PAPER = replace(OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive_superpixels=False, feature_clip=np.inf, spectrum='smallest',
+                initial_method='kmeans', constrained_weight=1., clean=None, last_solve=False, relaxed_floor=1e-10)
 
 # %% ../nbs/09_pipeline.ipynb #e2074a4c
 @dataclass(eq=False)
@@ -192,7 +196,6 @@ def prepare_features(
 ) -> tuple[np.ndarray, str]: # reduced features (h, w, 3) in [0, 1], a word on where they came from
     "Features of an image from any source, reduced to three dimensions (sec. 3.5). Raises as `feature_map` and `reduce_features` do."
     values, name = feature_map(features, image)
-    if values.shape[-1] == 3 and getattr(features, 'dtype', None) == np.uint8: values = values/255
     if values.shape[-1] == 3 and values.min() >= 0 and values.max() <= 1: return values, name
     return reduce_features(values, image, window=params.feature_window, epsilon=params.feature_epsilon, clip=params.feature_clip), name
 
@@ -203,15 +206,31 @@ def estimate_memory(
 ) -> int:                   # bytes at the peak
     "Estimated peak memory of `semantic_soft_segmentation`, the factor of the Laplacian being the largest part."
     n = int(np.prod(shape[:2]))
-    factor = FACTOR_BYTES*n*np.log2(max(n, 2))               # fill of a nested-dissection factor grows as n log n
+    reach = params.matting_radius**1.5                       # between the growth of a factor (the square) and of what does not depend on it
+    factor = FACTOR_BYTES*reach*n*np.log2(max(n, 2)) if params.eigen_method == 'cholesky' else 0   # the fill of a nested-dissection factor grows as n log n
     vectors = 8*n*(4*params.eigenvectors + 2*params.initial)      # the space of the eigenvalue solve and the vectors taken from it
-    return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*n)
+    return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*reach*n)
 
 FACTOR_BYTES, MATRIX_BYTES, BASE_BYTES = 150, 2000, 3e8
 
-def check_memory(shape, params:Params=OFFICIAL, available:int=None):
+def free_memory(
+    folder='/sys/fs/cgroup', # where Linux tells of a container's limit
+) -> int: # bytes
+    "Memory that can still be taken: the machine's, or what is left of the container's limit."
+    free, folder = psutil.virtual_memory().available, Path(folder)
+    try:
+        limit, used = (int((folder/f'memory.{name}').read_text()) for name in ('max', 'current'))
+        cached = dict(line.split() for line in (folder/'memory.stat').read_text().splitlines()).get('inactive_file', 0)
+    except (OSError, ValueError): return free           # no container, or one without a limit
+    return min(free, limit - used + int(cached))
+
+def check_memory(
+    shape,                  # (h, w) of the image
+    params:Params=OFFICIAL,
+    available:int=None,     # bytes; None asks `free_memory`
+):
     "Raise MemoryError if an image of this shape would not fit, with the estimate and a size that would."
-    available = psutil.virtual_memory().available if available is None else available
+    available = free_memory() if available is None else available
     need = estimate_memory(shape, params)
     if need <= available: return
     scale = 1.
@@ -237,11 +256,13 @@ class _Stages:
 def _eigen(L, params):
     return smallest_eigenpairs(L, min(params.eigenvectors, L.shape[0] - 1), method=params.eigen_method, which=params.spectrum)
 
-def _check_counts(image, params):
+def _check(image, params, seed):
     n = image[..., 0].size
+    if not (isinstance(seed, (int, np.integer)) and seed >= 0): raise ValueError(f'expected a seed that is an integer of at least 0, got {seed!r}')
     if params.initial > n:
         raise ValueError(f'expected at most {n} first clusters (one a pixel), got {params.initial}; use a larger image or replace(params, initial=...)')
 
+@threadpool_limits.wrap(limits=1, user_api='blas')         # sums in one order, whatever the number of threads
 def semantic_soft_segmentation(
     image,                # (h, w, 3) float64 in [0, 1], RGB, or a path to an image file
     features=None,        # (h, w, d) array, a path, a network, or a name such as 'classical'; None is 'default', the network that ships
@@ -260,7 +281,7 @@ def semantic_soft_segmentation(
     image = load_image(image) if isinstance(image, (str, os.PathLike)) else check_image(image)
     shape = image.shape[:2]
     check_memory(shape, params)
-    _check_counts(image, params)
+    _check(image, params, seed)
     if superpixels is not None: superpixels = check_labels(superpixels, shape)
     names = ['features', 'superpixels', 'affinities', 'Laplacian', 'eigenvectors', 'first clusters', 'constrained sparsification', 'grouping', 'relaxed sparsification']
     with _Stages(names, progress) as stages:
@@ -271,7 +292,8 @@ def semantic_soft_segmentation(
                                                normalized=params.normalized))
         lam, V = stages.run(_eigen, L, params)
         first = stages.run(init_segments, features, params.initial, method=params.initial_method, seed=seed)
-        initial = stages.run(constrained_sparsification, V, lam, first, gamma=params.constrained_gamma, iterations=params.constrained_iterations, progress=progress)
+        initial = stages.run(constrained_sparsification, V, lam, first, gamma=params.constrained_gamma, iterations=params.constrained_iterations,
+                             weight=params.constrained_weight, early_pixels=params.early_pixels, progress=progress)
         grouped = stages.run(group_segments, initial, features, params.layers, seed=seed)
         alphas = stages.run(_relaxed, grouped, L, image, params, progress)
     return SoftSegments(alphas, params, grouped, initial, lam, V, L, W, labels, features, source, stages.timings)
@@ -308,7 +330,17 @@ def match_layers(
     i, j = linear_sum_assignment(cost)
     return np.where(j < alphas.shape[-1], j, -1), cost[i, j]
 
+def ordered_like(
+    reference:np.ndarray, # (h, w, n)
+    alphas:np.ndarray,    # (h, w, m)
+) -> np.ndarray:          # (h, w, m), the partners of the reference's layers first, in its order
+    "The layers of a result in the order of another's, so that both can be shown in the same colours. Raises ValueError as `match_layers` does."
+    partner = match_layers(reference, alphas)[0]
+    partner = partner[partner >= 0]
+    return alphas[..., np.r_[partner, np.setdiff1d(range(alphas.shape[-1]), partner)]]
+
 # %% ../nbs/09_pipeline.ipynb #9b6ba746
+@threadpool_limits.wrap(limits=1, user_api='blas')
 def spectral_matting(
     image,                # (h, w, 3) float64 in [0, 1], RGB, or a path to an image file
     features=None,        # as in `semantic_soft_segmentation`; used by the grouping only
@@ -330,14 +362,14 @@ def spectral_matting(
     image = load_image(image) if isinstance(image, (str, os.PathLike)) else check_image(image)
     check_memory(image.shape, params)
     if eigenvectors < 2: raise ValueError(f'expected at least 2 eigenvectors, got {eigenvectors}; the first is constant')
-    _check_counts(image, params)
+    _check(image, params, seed)
     with _Stages(['features', 'matting Laplacian', 'eigenvectors', 'first components', 'constrained sparsification', 'grouping'], progress) as stages:
         features, source = stages.run(prepare_features, image, features, params)
         W = matting_affinity(image, epsilon=params.matting_epsilon, radius=params.matting_radius)
         L = stages.run(graph_laplacian, W)
         lam, V = stages.run(_eigen, L, params)
         first = stages.run(_first_components, lam, V, components, image.shape[:2], seed)
-        initial = stages.run(constrained_sparsification, V, lam, first, gamma=gamma, iterations=iterations, progress=progress)
+        initial = stages.run(constrained_sparsification, V, lam, first, gamma=gamma, iterations=iterations, early_pixels=params.early_pixels, progress=progress)
         alphas = stages.run(lambda: initial if layers is None else group_segments(initial, features, layers, seed=seed))
     return SoftSegments(alphas, params, alphas, initial, lam, V, L, {'matting': W}, None, features, source, stages.timings)
 

@@ -7,6 +7,8 @@ __all__ = ['INTERPOLATION', 'DERIVATIVE', 'image_gradient', 'sparsity_exponent',
            'relaxed_sparsification']
 
 # %% ../nbs/08_relaxed.ipynb #22348f1a
+import os
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.sparse as sp
 from petsc4py import PETSc
@@ -57,21 +59,37 @@ def clean_alphas(
     return cleaned/total
 
 # %% ../nbs/08_relaxed.ipynb #412b50bd
+def _rows(L, a, b):
+    "Rows a to b of a CSR array, without a copy of its entries."
+    entries = slice(L.indptr[a], L.indptr[b])
+    return sp.csr_array((L.data[entries], L.indices[entries], L.indptr[a:b+1] - L.indptr[a]), shape=(b - a, L.shape[1]))
+
 class LayerSystem:
     "The operator L (x) I + diag(d) + penalty C'C on (N, K) alphas, and its point-block Jacobi preconditioner, as PETSc shells."
     def __init__(self, L:sp.csr_array, diagonal:np.ndarray, penalty:float, jacobi:str='block'):
-        self.L, self.diagonal, self.penalty, self.jacobi = L, diagonal, penalty, jacobi
+        self.diagonal, self.penalty, self.jacobi, self.pool = diagonal, penalty, jacobi, ThreadPoolExecutor(os.cpu_count())
+        edges = np.linspace(0, len(diagonal), min(8, 1 + len(diagonal)//10_000) + 1).astype(int)
+        self.parts = [(slice(a, b), _rows(L, a, b)) for a, b in zip(edges[:-1], edges[1:])]
         self.inverse = 1/(L.diagonal()[:, None] + diagonal + (penalty if jacobi == 'point' else 0))
         self.coupling = penalty/(1 + penalty*self.inverse.sum(1, keepdims=True))
 
     def mult(self, mat, x, y):
         X = x.array_r.reshape(self.diagonal.shape)
-        y.array = (self.L @ X + self.diagonal*X + self.penalty*self.total(X)).ravel()
+        self.by_parts(y, lambda rows, L: L @ X + self.diagonal[rows]*X[rows] + self.penalty*self.total(X[rows]))
 
     def apply(self, pc, x, y):
-        X = self.inverse*x.array_r.reshape(self.diagonal.shape)
-        if self.jacobi == 'block': X -= self.inverse*(self.coupling*self.total(X))
-        y.array = X.ravel()
+        X = x.array_r.reshape(self.diagonal.shape)
+        def part(rows, L):
+            Y, inverse = self.inverse[rows]*X[rows], self.inverse[rows]
+            return Y - inverse*(self.coupling[rows]*self.total(Y)) if self.jacobi == 'block' else Y
+        self.by_parts(y, part)
+
+    def by_parts(self, y, function):
+        "Fill y with function(rows, rows of L) for each part of the pixels, in threads."
+        Y = np.empty(self.diagonal.shape)
+        def fill(part): Y[part[0]] = function(*part)
+        list(self.pool.map(fill, self.parts))
+        y.array = Y.ravel()
 
     @staticmethod
     def total(X):
@@ -125,11 +143,14 @@ def relaxed_sparsification(
 ) -> np.ndarray:             # (h, w, n_layers) final alphas
     """Relaxed sparsification (sec. 3.4, eqs. 7-17).
 
-    Raises ValueError if alphas, Laplacian and gradient are not of one image, and ConvergenceError if a CG solve misses its tolerance."""
+    Raises ValueError if alphas, Laplacian and gradient are not of one image or a number makes no sense, and ConvergenceError if a CG solve misses its tolerance."""
     alphas = np.asarray(alphas, float)
     shape, n = alphas.shape, np.prod(alphas.shape[:2])
-    if alphas.ndim != 3 or not np.isfinite(alphas).all(): raise ValueError(f'expected finite alphas (h, w, n_layers), got shape {shape}')
-    if sp.issparse(L) is False or L.shape != (n, n): raise ValueError(f'expected a Laplacian of {n} x {n} for alphas of {shape[0]} x {shape[1]} pixels, got {np.shape(L)}; make both from one image')
+    if alphas.ndim != 3 or not np.isfinite(alphas).all():
+        raise ValueError(f'expected finite alphas (h, w, n_layers), got shape {shape} with {np.count_nonzero(~np.isfinite(alphas))} NaN or infinite; group the layers of the constrained step first')
+    if np.shape(L) != (n, n): raise ValueError(f'expected a Laplacian of {n} x {n} for alphas of {shape[0]} x {shape[1]} pixels, got {np.shape(L)}; make both from one image')
+    if not (penalty > 0 and floor > 0 and isinstance(iterations, (int, np.integer)) and iterations >= 0):
+        raise ValueError(f'expected penalty and floor above 0 and iterations of at least 0, got {penalty!r}, {floor!r} and {iterations!r}; the released program has 100, 0.01 and 20')
     if gradient is not None and np.shape(gradient) != shape[:2]:
         raise ValueError(f'expected a gradient of {shape[:2]}, got {np.shape(gradient)}; make it from the same image')
     if not 0 < gamma <= 2: raise ValueError(f'expected 0 < gamma <= 2, got {gamma!r}')

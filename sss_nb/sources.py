@@ -7,6 +7,7 @@ __all__ = ['SIDES', 'OFFLINE', 'MEAN', 'SD', 'COMPONENTS', 'SOURCES', 'default_f
 
 # %% ../nbs/01g_sources.ipynb #1106cb44
 import inspect, os
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
@@ -24,6 +25,14 @@ def _shipped(path):
         raise FileNotFoundError(f"expected the shipped weights at {path}, got no such file; install sss_nb again, or use features='classical', which needs none")
     return load_weights(path)
 
+@contextmanager
+def _one_thread():
+    "torch on one thread, so that sums are made in one order on every machine; then as it was."
+    import torch
+    n = torch.get_num_threads()
+    try: torch.set_num_threads(1); yield
+    finally: torch.set_num_threads(n)
+
 def default_features(
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
     device='cpu',     # where the network runs
@@ -35,7 +44,7 @@ def default_features(
     scale = min(max(longer, SIDES[0]), SIDES[1])/longer
     size = [max(32, round(scale*n)) for n in (h, w)]
     seen = image if scale == 1 and min(h, w) >= 32 else np.clip(resize(image, size, anti_aliasing=scale < 1), 0, 1)
-    z = network_features(seen, _shipped(str(data_dir()/'weights/small.safetensors')), device)
+    with _one_thread(): z = network_features(seen, _shipped(str(data_dir()/'weights/small.safetensors')), device)
     return z if z.shape[:2] == (h, w) else resize(z, (h, w), anti_aliasing=scale > 1)
 
 # %% ../nbs/01g_sources.ipynb #af315184

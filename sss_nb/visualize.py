@@ -51,11 +51,13 @@ def show_images(
     width:float=9., # of a new figure, inch
     frames:np.ndarray|None=None, # (n, 3) colour of each picture's frame, NaN for none
 ): # the matplotlib figure
-    "Pictures side by side. Raises ValueError for no pictures, fewer axes than pictures, or another number of titles."
+    "Pictures side by side. Raises ValueError for no pictures, fewer axes than pictures, or another number of titles or frames."
     import matplotlib.pyplot as plt
     if not len(images): raise ValueError('expected at least one picture, got none; pass a list of arrays')
     if titles is not None and len(titles) != len(images):
         raise ValueError(f'expected {len(images)} titles, one for each picture, got {len(titles)}; give as many')
+    if frames is not None and np.shape(frames) != (len(images), 3):
+        raise ValueError(f'expected frames of shape ({len(images)}, 3), a colour for each picture, got {np.shape(frames)}; NaN stands for no frame')
     made = axes is None
     if made:
         ncols = min(ncols, len(images)); nrows = -(-len(images)//ncols)
@@ -121,6 +123,7 @@ def show_eigenvectors(
         raise ValueError(f'expected vectors of shape (h*w, m) and the image\'s (h, w), or (h, w, m), '
                          f'got {v.shape} and {shape}; pass shape=image.shape[:2]')
     v = v.reshape(*shape[:2], -1)[..., :n]
+    if values is not None and len(values) < v.shape[2]: raise ValueError(f'expected {v.shape[2]} eigenvalues, one for each vector shown, got {len(values)}')
     titles = [f'{k + 1}' if values is None else f'{k + 1}: {values[k]:.2g}' for k in range(v.shape[2])]
     return show_images([eigenvector_image(v[..., k], colors=colors) for k in range(v.shape[2])], titles, ncols, axes, width)
 

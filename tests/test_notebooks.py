@@ -27,7 +27,8 @@ def test_notebook(path, tmp_path):
                   # nothing is fetched: whatever goes to the network goes to a closed door
                   http_proxy='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9')
     assert done.returncode == 0, f'{name(path)} failed\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}'
-    changed = {p for p, was in before.items() if not p.exists() or was != state()[p]} | (state().keys() - before)
+    after = state()
+    changed = {p for p in before.keys() | after.keys() if before.get(p) != after.get(p)}
     assert not changed, f'{name(path)} wrote into the checkout: {sorted(map(str, changed))}'
     if path.parent == NBS/'figures': assert list(tmp_path.glob(f'{path.stem}*.png')), f'{name(path)} made no picture'
 

@@ -4,17 +4,19 @@ import nbformat, pytest
 from house import ROOT, python
 
 PIPELINE = '''
-import hashlib, numpy as np
+import hashlib, sys, numpy as np
 from sss_nb.data import synthetic_scene
 from sss_nb.pipeline import semantic_soft_segmentation
 image, _ = synthetic_scene(64)
-segments = semantic_soft_segmentation(image, 'classical', seed=3, progress=False)
+segments = semantic_soft_segmentation(image, sys.argv[1], seed=3, progress=False)
 assert np.allclose(segments.alphas.sum(-1), 1)
 print(segments.alphas.shape, hashlib.sha256(np.ascontiguousarray(segments.alphas)).hexdigest())
 '''
 
-def test_two_processes_give_identical_alphas():
-    first, second = python(PIPELINE), python(PIPELINE)
+@pytest.mark.parametrize('features', ['default', 'classical'])
+def test_two_processes_give_identical_alphas(features):
+    "Also with another number of threads."
+    first, second = (python(PIPELINE, features, OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in '12')
     assert first.returncode == 0, first.stderr
     assert first.stdout and first.stdout == second.stdout
 
@@ -34,6 +36,7 @@ def project(tmp_path):
     for stem, title, last in (('fig01_fails', 'Fails', '1/0'), ('fig02_works', 'Works & <shows>', '2*3*7'),
                               ('fig03_hangs', 'Hangs', 'import time\ntime.sleep(600)')):
         nb = nbformat.v4.new_notebook(cells=[md(f'# {title}\n\n> A test.'), code(PICTURE.replace('{stem}', stem)), code(last),
+                                             code("#| table\nprint('a <b>\\n1   2')"),
                                              md(r'**Caption.** The $\alpha_{ij}$ of *this*, see [the notebook](../00_data.ipynb).')])
         nbformat.write(nb, tmp_path/f'nbs/figures/{stem}.ipynb')
         (tmp_path/f'figures/{stem}.png').write_bytes(b'old picture')
@@ -55,10 +58,11 @@ def test_make_figures_reports_a_failure_and_makes_the_others(project):
     assert 'ZeroDivisionError' in done.stdout and 'failed: fig01_fails' in done.stdout and '1 of 2 made' in done.stdout
     made = figures(project)
     assert made['fig01_fails.png'] == b'old picture' and made['fig02_works.png'] == b'new picture, small'
-    assert made.keys() == {'fig01_fails.png', 'fig02_works.png', 'fig03_hangs.png', 'index.html'}
+    assert made.keys() == {'fig01_fails.png', 'fig02_works.png', 'fig02_works.txt', 'fig03_hangs.png', 'index.html'}
     page = made['index.html'].decode()
     assert 'Works &amp; &lt;shows&gt;</h2>' in page and 'α<sub>ij</sub>' in page and '<i>this</i>' in page
     assert 'href="../nbs/00_data.ipynb"' in page and 'href="../nbs/figures/fig02_works.ipynb"' in page
+    assert made['fig02_works.txt'] == b'a <b>\n1   2\n' and '<pre>a &lt;b&gt;\n1   2</pre>' in page
     assert 'alt="Works &amp; &lt;shows&gt;. The αij of this, see the notebook"' in page
     assert {p: p.read_bytes() for p in notebooks} == notebooks  # without --inplace no notebook is written
 

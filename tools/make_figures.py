@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the figure notebooks and write the gallery: nbs/figures/fig*.ipynb -> figures/*.png, figures/index.html.
+"""Run the figure notebooks and write the gallery: nbs/figures/fig*.ipynb -> figures/*.png (and *.txt, tables), figures/index.html.
 
     tools/make_figures.py                 all of them, in order
     tools/make_figures.py fig04 fig06     these
@@ -52,6 +52,12 @@ def store(nb, path, workplace):
     nbformat.write(nb, new)
     subprocess.run([Path(sys.executable).parent/'nbdev_clean', '--fname', new], cwd=ROOT, check=True)
     os.replace(new, path)
+
+def printed(nb):
+    "What the cells of `nb` that begin with `#| table` printed."
+    tables = (''.join(o.text for o in c.outputs if o.output_type == 'stream' and o.name == 'stdout')
+              for c in nb.cells if c.cell_type == 'code' and c.source.startswith('#| table'))
+    return '\n\n'.join(t.rstrip() for t in tables if t.strip())
 
 def reason(error):
     "The end of a notebook's traceback, without colours."
@@ -120,9 +126,10 @@ PAGE = '''<!DOCTYPE html>
   section {{ margin-top: 2.6rem; padding-top: 1.6rem; border-top: 1px solid #ddd }}
   figure {{ margin: 0 0 1rem }}  img {{ max-width: 100%; height: auto; border-radius: 3px }}
   p {{ margin: .5rem 0 }}  code {{ background: #f3f3f3; padding: 0 .2em; border-radius: 3px }}
+  pre {{ margin: 1rem 0; padding: .6rem .8rem; overflow-x: auto; background: #f3f3f3; border-radius: 3px; font-size: .8rem; line-height: 1.35 }}
   .quiet {{ color: #666; font-size: .9rem }}
   @media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #1b1b1b }}  a {{ color: #6bf }}
-    section {{ border-color: #444 }}  code {{ background: #2c2c2c }}  img {{ background: #fff }}  .quiet {{ color: #aaa }} }}
+    section {{ border-color: #444 }}  code, pre {{ background: #2c2c2c }}  img {{ background: #fff }}  .quiet {{ color: #aaa }} }}
 </style>
 </head>
 <body>
@@ -152,6 +159,8 @@ def gallery(folder):
         figures = [FIGURE.format(file=p.name, alt=html.escape(alt(p, path.stem, title, caption))) for p in shown]
         figures = '\n'.join(figures) or f'<p class="quiet">Not made yet: <code>make figures FIG={number}</code></p>'
         text = '\n'.join(f'<p>{inline(t, base)}</p>' for t in re.split(r'\n\s*\n', caption) if t.strip())
+        table = folder/f'{path.stem}.txt'
+        if table.is_file(): text += f'\n<pre>{html.escape(table.read_text(encoding="utf-8").rstrip(), quote=False)}</pre>'
         sections.append(f'<section id="{path.stem}">\n<h2>{inline(title, base)}</h2>\n{figures}\n{text}\n'
                         f'<p class="quiet"><a href="{base}/{path.name}">{path.name}</a></p>\n</section>')
     page = PAGE.format(contents='\n'.join(contents), sections='\n'.join(sections))
@@ -198,6 +207,7 @@ def main(args=None):
                 try:
                     status('starting')
                     nb = run(path, env, status)
+                    if table := printed(nb): (made/f'{path.stem}.txt').write_text(table + '\n', encoding='utf-8')
                     if args.inplace: store(nb, path, Path(workplace))
                 except Exception as e:
                     failed.append(path.stem)
@@ -205,7 +215,7 @@ def main(args=None):
                 else:
                     files = sorted(made.iterdir())
                     for f in files: os.replace(f, folder/f.name)
-                    outcome = f"{clock(time.time() - t):>12}   {', '.join(f.name for f in files) or 'made no picture'}"
+                    outcome = f"{clock(time.time() - t):>12}   {', '.join(f.name for f in files if f.suffix == '.png') or 'made no picture'}"
             print('\r\033[K'*terminal + f'{label}  {outcome}', flush=True)
         count = gallery(folder)
     except KeyboardInterrupt:
