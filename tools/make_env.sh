@@ -114,8 +114,8 @@ find_python() {  # the base interpreter, also when an environment is active
 }
 
 # What PETSc needs is found by asking the compiler, so any system that has it will do.
-has_header() { printf '#include <%s>\n' "$1" | gcc -I/usr/include/suitesparse "${@:2}" -E -x c - >/dev/null 2>&1; }
-has_library() { printf 'int main(void){return 0;}\n' | gcc -x c - -o /dev/null "-l$1" >/dev/null 2>&1; }
+has_header() { gcc -I/usr/include/suitesparse "${@:2}" -E -x c - <<< "#include <$1>" >/dev/null 2>&1; }
+has_library() { gcc -x c - -o /dev/null "-l$1" <<< 'int main(void){return 0;}' >/dev/null 2>&1; }
 missing_system_packages() {
   local m=() python c
   for c in gcc g++ make; do command -v $c >/dev/null 2>&1 || m+=("$c"); done
