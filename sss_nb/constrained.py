@@ -28,7 +28,7 @@ def kmeans(
 ) -> tuple[np.ndarray, float]: # centres (k, d), distortion: mean squared distance to the nearest centre
     "The best of several k-means runs. Raises ValueError if there are no clusters, or more than points."
     if not (isinstance(k, (int, np.integer)) and 1 <= k <= len(points)):
-        raise ValueError(f'expected 1 to {len(points)} clusters (one point each), got {k!r}; ' + ('ask for fewer or use a larger image' if k > 1 else 'ask for at least one'))
+        raise ValueError(f'expected 1 to {len(points)} clusters (one point each), as an integer, got {k!r}; at least one, and no more than there are points')
     def run():
         centers = _lloyd(points, _plus_plus(points, k, rng), iterations)
         return centers, np.square(vq(points, centers)[1]).mean()
@@ -65,7 +65,7 @@ def init_segments(
     if method not in ('split', 'kmeans'): raise ValueError(f"expected method 'split' or 'kmeans', got {method!r}")
     points, rng = features.reshape(-1, features.shape[-1]), np.random.default_rng(seed)
     if not (isinstance(n, (int, np.integer)) and 1 <= n <= len(points)):
-        raise ValueError(f'expected 1 to {len(points)} clusters (the image has {len(points)} pixels), got {n!r}; ' + ('ask for fewer or use a larger image' if n > 1 else 'the paper has 40'))
+        raise ValueError(f'expected 1 to {len(points)} clusters (the image has {len(points)} pixels), as an integer, got {n!r}; the paper has 40: ask for fewer only where the image is that small')
     sample = points if len(points) <= max(pixels, n) else points[rng.choice(len(points), max(pixels, n), replace=False)]
     n = min(n, len(np.unique(sample, axis=0)))
     if method == 'kmeans': centers = kmeans(sample, n, rng)[0]
