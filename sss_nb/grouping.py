@@ -8,8 +8,8 @@ __all__ = ['layer_features', 'group_segments']
 # %% ../nbs/07_grouping.ipynb #7ceb17fc
 import numpy as np
 from scipy.cluster.vq import vq
-from .features import check_features
-from .constrained import kmeans
+from . import checks
+from .clustering import kmeans
 
 # %% ../nbs/07_grouping.ipynb #cff03c09
 def layer_features(
@@ -19,7 +19,7 @@ def layer_features(
     "Alpha-weighted mean feature of each layer (sec. 3.4). Raises ValueError for sizes that differ or a layer whose alphas sum to 0."
     alphas = np.asarray(alphas, float)
     if alphas.ndim != 3 or not np.isfinite(alphas).all(): raise ValueError(f'expected finite alphas (h, w, n_layers), got shape {alphas.shape} with {np.count_nonzero(~np.isfinite(alphas))} NaN or infinite')
-    features = check_features(features, alphas.shape[:2])
+    features = checks.features(features, alphas.shape[:2])
     area = alphas.sum((0, 1))
     empty = np.flatnonzero(np.abs(area) < 1e-9*area.sum())
     if empty.size: raise ValueError(f'expected every layer to cover something, got layers {empty.tolist()} whose alphas sum to 0; drop them first')

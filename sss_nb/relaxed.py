@@ -14,9 +14,9 @@ import scipy.sparse as sp
 from petsc4py import PETSc
 from scipy.ndimage import correlate1d
 from tqdm import tqdm
-from .data import check_image
+from . import checks
 from .petsc import ConvergenceError, reason_name, root_cause
-from .constrained import sparsity_weights
+from .sparsity import sparsity_weights
 
 # %% ../nbs/08_relaxed.ipynb #b989eeb8
 _half = np.array([.0, .0007, .0071, .0374, .1126, .2119])
@@ -28,7 +28,7 @@ def image_gradient(
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
 ) -> np.ndarray:      # (h, w) gradient magnitude per pixel
     "Farid-Simoncelli gradient magnitude over the three colours (sec. 3.4)."
-    image = check_image(image)
+    image = checks.image(image)
     along = lambda axis: correlate1d(correlate1d(image, INTERPOLATION, axis=1 - axis, mode='nearest'), DERIVATIVE, axis=axis, mode='nearest')
     return np.sqrt(np.square(along(0)).sum(-1) + np.square(along(1)).sum(-1))
 

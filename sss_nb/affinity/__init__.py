@@ -1,0 +1,1 @@
+"""The three affinities that join the pixels of an image into one graph."""

@@ -8,7 +8,7 @@ __all__ = ['matting_affinity']
 # %% ../../nbs/03a_affinity.matting.ipynb #c37e2bd7
 import numpy as np
 import scipy.sparse as sp
-from ..data import check_image
+from .. import checks
 
 # %% ../../nbs/03a_affinity.matting.ipynb #2531d7ef
 def whiten_windows(
@@ -62,7 +62,7 @@ def matting_affinity(
     """Matting affinity W_L (sec. 3.1; Levin, Rav-Acha and Lischinski 2008).
 
     Raises ValueError if `image` is not an image in [0, 1] or is smaller than one window, or if `radius` or `epsilon` is out of range."""
-    image = check_image(image); h, w = image.shape[:2]
+    image = checks.image(image); h, w = image.shape[:2]
     if not isinstance(radius, (int, np.integer)) or radius < 1:
         raise ValueError(f'expected radius to be a whole number of at least 1, got {radius!r}: 1 gives 3x3 windows')
     if not 1e-12 <= epsilon < np.inf: raise ValueError(f'expected epsilon of at least 1e-12, got {epsilon}: flat windows are singular without it; 1e-7 is usual')

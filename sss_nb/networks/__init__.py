@@ -1,0 +1,1 @@
+"""Networks that give each pixel a feature vector, and features from any source by name."""
