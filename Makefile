@@ -2,7 +2,7 @@
 # 10 to 15 minutes the first time where PETSc must be compiled, nothing afterwards).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help figures render test lab prepare env clean
+.PHONY: help figures render test lab prepare env hooks clean
 
 ENV_DIR ?= .venv
 export ENV_DIR
@@ -29,6 +29,11 @@ prepare: env  ## export the notebooks to sss_nb, test, clean the notebooks
 	@$(run) python tools/make_readme.py
 	@$(MAKE) --no-print-directory test
 	@$(run) nbdev_clean
+
+hooks: env  ## let git merge notebooks cell by cell, with nbdev's merge driver
+	@git config --local merge.nbdev-merge.name "notebooks cell by cell"
+	@git config --local merge.nbdev-merge.driver "$$(cd "$$ENV_DIR/bin" && pwd)/nbdev_merge %O %A %B %P"
+	@echo "git merges notebooks with nbdev_merge now; undo: git config --remove-section merge.nbdev-merge"
 
 env:  ## make the environment in .venv: conda-forge where conda or mamba is there (CONDA=no: not), else pip
 	@tools/make_env.sh

@@ -1,5 +1,9 @@
 """What the tests share: where things are, and the notebooks in the order of the paper."""
-import json, os, re, subprocess, sys
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]

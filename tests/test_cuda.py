@@ -1,10 +1,13 @@
 "What runs on a GPU. Skipped where there is none."
-import numpy as np, pytest, torch
-from sss_nb.data import synthetic_layers
-from sss_nb.datasets import Sample
+import numpy as np
+import pytest
+import torch
+
+from sss_nb.learning.datasets import Sample
+from sss_nb.learning.training import Settings, train
 from sss_nb.networks.core import network_features
 from sss_nb.networks.superpixel import SuperpixelNet
-from sss_nb.training import Settings, train
+from sss_nb.pictures.scene import synthetic_layers
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 
@@ -12,7 +15,8 @@ def scenes(n):
     made = []
     for seed in range(n):
         colors, alphas = synthetic_layers((64, 96), seed)
-        made.append(Sample(f'scene {seed}', np.einsum('hwk,hwkc->hwc', alphas, colors).clip(0, 1).astype(np.float32), alphas.argmax(-1)))
+        image = np.einsum('hwk,hwkc->hwc', alphas, colors).clip(0, 1).astype(np.float32)
+        made.append(Sample(f'scene {seed}', image, alphas.argmax(-1)))
     return made
 
 def small_net():

@@ -1,17 +1,30 @@
 """What holds the checkout together: versions, exports, imports, stored notebooks, figures, data, the wheel."""
-import ast, configparser, hashlib, importlib.metadata, json, re, shutil, subprocess, sys, tomllib
+import ast
+import configparser
+import hashlib
+import importlib.metadata
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
-import pytest, yaml
+
+import pytest
+import yaml
+from house import FIGURES, MODULES, NBS, NOTEBOOKS, ROOT, exported, module, name, python, read, sources
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from house import FIGURES, MODULES, NBS, NOTEBOOKS, ROOT, exported, module, name, python, read, sources
 
 # ------------------------------------------------------------------------------------------------ versions
 
 PROJECT = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
 RUN, DEV = ([Requirement(r) for r in rs] for rs in (PROJECT['dependencies'], PROJECT['optional-dependencies']['dev']))
-PINS = {canonicalize_name(k): v for k, v in re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)}
+CONSTRAINTS = re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)
+PINS = {canonicalize_name(package): version for package, version in CONSTRAINTS}
 NBDEV = {'nbdev': '2.4.14', 'execnb': '0.1.18', 'fastcore': '1.14.5', 'ghapi': '1.1.1', 'fastgit': '0.1.4'}
 
 def environment():
@@ -23,21 +36,23 @@ def environment():
         package, version = re.match(r'([\w-]+)\s*(.*)', line).groups()
         version = version.split('=*')[0] if version.count('=') > 1 and '*' in version else version  # a build string
         if re.match(r'=\d', version): version = f'=={version[1:]}.*'
-        conda[{'pytorch': 'torch'}.get(package, package.removesuffix('-base'))] = SpecifierSet('' if version in ('', '=*') else version)
+        here = {'pytorch': 'torch'}.get(package, package.removesuffix('-base'))
+        conda[here] = SpecifierSet('' if version in ('', '=*') else version)
     return conda, pip
 
 @pytest.mark.parametrize('requirement', RUN + DEV, ids=lambda r: r.name)
 def test_versions_hold_together(requirement):
     package = canonicalize_name(requirement.name)
     assert package in PINS, f'{package} of pyproject.toml has no pin in constraints.txt'
-    assert requirement.specifier.contains(PINS[package]), f'constraints.txt has {package}=={PINS[package]}, pyproject.toml {requirement}'
+    pinned = f'constraints.txt has {package}=={PINS[package]}'
+    assert requirement.specifier.contains(PINS[package]), f'{pinned}, pyproject.toml {requirement}'
     conda, pip = environment()
     allowed = conda.get(package) or next((Requirement(r).specifier for r in pip if r.startswith(f'{package}==')), None)
     assert allowed is not None, f'{package} of pyproject.toml is not in environment.yml'
-    assert allowed.contains(PINS[package]), f'constraints.txt has {package}=={PINS[package]}, environment.yml {allowed}'
+    assert allowed.contains(PINS[package]), f'{pinned}, environment.yml {allowed}'
     here = importlib.metadata.version(package).split('+')[0]      # torch: 2.13.0+cpu
     assert here == PINS[package] or (Path(sys.prefix)/'conda-meta').is_dir() and allowed.contains(here), \
-        f'{package} {here} is installed, constraints.txt has {PINS[package]}: make env'
+        f'{package} {here} is installed, {pinned}: make env'
 
 def test_environment_is_conda_forge_and_one_python():
     env = yaml.safe_load((ROOT/'environment.yml').read_text())
@@ -57,7 +72,8 @@ def test_nbdev_family_is_exact():
     assert SpecifierSet(dev['ipython']).contains('9.14') and not SpecifierSet(dev['ipython']).contains('10.0')
 
 def test_every_pin_is_used():
-    used = {canonicalize_name(r.name) for r in RUN + DEV} | set(re.findall(r'[\w-]+', (ROOT/'tools/make_env.sh').read_text()))
+    built = re.findall(r'[\w-]+', (ROOT/'tools/make_env.sh').read_text())
+    used = {canonicalize_name(r.name) for r in RUN + DEV} | set(built)
     assert not PINS.keys() - used, f'constraints.txt pins what nothing asks for: {sorted(PINS.keys() - used)}'
 
 def test_one_version():
@@ -75,19 +91,20 @@ def test_one_version():
 def test_export_and_clean_change_nothing(tmp_path):
     "sss_nb is what the notebooks export, the notebooks are clean, and nbdev rewrites no setting."
     for f in ('settings.ini', 'pyproject.toml'): shutil.copy(ROOT/f, tmp_path)
-    for d in ('nbs', 'sss_nb'): shutil.copytree(ROOT/d, tmp_path/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+    other = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+    for d in ('nbs', 'sss_nb'): shutil.copytree(ROOT/d, tmp_path/d, ignore=other)
     def files(): return {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
     before = files()
-    for module in [p for p in (tmp_path/'sss_nb').rglob('*.py') if '# AUTOGENERATED' in p.read_text()]: module.unlink()
-    for command in ('nbdev_export', 'nbdev_clean'): subprocess.run([Path(sys.executable).parent/command], cwd=tmp_path, check=True)
+    made = [p for p in (tmp_path/'sss_nb').rglob('*.py') if '# AUTOGENERATED' in p.read_text()]
+    for path in made: path.unlink()
+    for command in ('nbdev_export', 'nbdev_clean'):
+        subprocess.run([Path(sys.executable).parent/command], cwd=tmp_path, check=True)
     after = files()
     differ = sorted(f for f in before.keys() | after.keys() if before.get(f) != after.get(f))
     assert not differ, f'run `make prepare`: it changes {differ}'
 
 def test_readme_is_the_index():
-    sys.path.insert(0, str(ROOT/'tools'))
-    try: from make_readme import readme
-    finally: sys.path.remove(str(ROOT/'tools'))
+    readme = runpy.run_path(ROOT/'tools/make_readme.py')['readme']
     text = (ROOT/'README.md').read_text(encoding='utf-8')
     assert text == readme(read(NBS/'index.ipynb')), 'run `make prepare`: README.md is not what nbs/index.ipynb says'
     for link in re.findall(r'(?:\]\(|src=")([^)\s"#]+)', text):
@@ -104,8 +121,9 @@ sys.addaudithook(refuse)
 __import__(sys.argv[1])
 print(*sys.modules)
 '''
-DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest', 'transformers'}
-LEARNING = ('networks', 'losses', 'training')       # what needs torch; everything else is imported without it
+DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest',
+               'ruff', 'transformers'}
+LEARNING = ('networks', 'losses', 'training')       # what may need torch; all else is imported without it
 
 def imported(module):
     done = python(IMPORT, module, cwd=ROOT.parent, PYTHONPATH=str(ROOT))
@@ -118,12 +136,17 @@ def test_import_is_light(path):
     modules = imported(module(path))
     assert not modules & DEVELOPMENT
     if not any(part in module(path).split('.') for part in LEARNING): assert 'torch' not in modules
-    if not path.stem.startswith('visualize'): assert 'matplotlib.pyplot' not in modules
+    if path.stem != 'show': assert 'matplotlib.pyplot' not in modules
 
 def test_import_of_the_package_is_bare():
     assert not imported('sss_nb') & {'numpy', 'scipy', 'petsc4py', 'matplotlib', 'PIL', 'skimage'}
 
-STAGES = [(p, m) for p in NOTEBOOKS if (m := exported(p))]
+STAGES = [m for p in NOTEBOOKS if p.parent == NBS and (m := exported(p))]     # the method, in the paper's order
+BLOCKS = [m.split('.')[1] for m in STAGES if m.split('.')[1] not in ('params', 'result', 'pipeline')]
+WINGS = {  # the rooms that a wing may import from, beside the modules before it in its own
+    'checks': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
+    'learning': ['checks', 'pictures', 'networks', *BLOCKS],
+}
 
 def asked(path):
     "The modules of sss_nb that the file `path` imports, anywhere in it."
@@ -133,20 +156,77 @@ def asked(path):
         if isinstance(node, ast.ImportFrom):
             base = package[:len(package) - node.level + 1] if node.level else []
             base = '.'.join(base + (node.module or '').split('.')).strip('.')
-            yield from (f'{base}.{a.name}' if (ROOT/base.replace('.', '/')).is_dir() else base for a in node.names if base.startswith('sss_nb'))
+            package_ = (ROOT/base.replace('.', '/')).is_dir()
+            if base.startswith('sss_nb'): yield from (f'{base}.{a.name}' if package_ else base for a in node.names)
 
-def test_stages_import_only_earlier_stages():
-    order = [m for _, m in STAGES]
+def room(name): return name.split('.')[1]
+
+def may_import(here, order):
+    "Whether the module `here` may import a module, as a function of the other's name."
+    before = order[:order.index(here)]
+    if here in STAGES:
+        rooms = ['checks', 'pictures'] + ['networks']*(here == 'sss_nb.pipeline')
+        return lambda other: room(other) in rooms or other in STAGES and other in before
+    return lambda other: room(other) in WINGS[room(here)] or room(other) == room(here) and other in before
+
+def test_imports_run_one_way():
+    "The method imports earlier stages, pictures and checks; the wings stand where WINGS says."
+    order = [m for p in NOTEBOOKS if (m := exported(p))]
     assert len(set(order)) == len(order), f'two notebooks export one module: {order}'
     for path in MODULES:
         here = module(path)
         assert here in order, f'{here} is exported by no notebook'
-        late = [m for m in asked(path) if m not in order[:order.index(here)] and m != 'sss_nb.__version__']
-        assert not late, f'{here} imports {late}, which come after it'
+        allowed = may_import(here, order)
+        late = [m for m in asked(path) if m != 'sss_nb.__version__' and not allowed(m)]
+        assert not late, f'{here} imports {late}, which stand above or beside it'
+
+@pytest.mark.parametrize('path', [p for p in NOTEBOOKS if exported(p)], ids=name)
+def test_path_names_the_module(path):
+    "nbs/networks/01_core.ipynb is sss_nb.networks.core; nbs/plumbing is a shelf, whose modules stand at the top."
+    folder = '' if path.parent.name in ('nbs', 'plumbing') else f'{path.parent.name}.'
+    assert exported(path) == f"sss_nb.{folder}{re.sub(r'^[0-9]+[a-z]?_', '', path.stem)}"
+
+def test_wings_say_what_they_are_for():
+    for path in (ROOT/'sss_nb').glob('*/__init__.py'):
+        assert re.fullmatch(r'"""[A-Z].+\."""\n', path.read_text()), f'{path.parent.name}/__init__.py: one sentence'
 
 def test_packages_are_listed():
-    listed = set(tomllib.loads((ROOT/'pyproject.toml').read_text())['tool']['setuptools']['packages']) - {'sss_nb._data'}
-    assert listed == {'.'.join(p.parent.relative_to(ROOT).parts) for p in (ROOT/'sss_nb').rglob('__init__.py')}
+    settings = tomllib.loads((ROOT/'pyproject.toml').read_text())['tool']['setuptools']
+    folders = [p.parent.relative_to(ROOT) for p in (ROOT/'sss_nb').rglob('__init__.py')]
+    assert set(settings['packages']) - {'sss_nb._data'} == {'.'.join(f.parts) for f in folders}
+
+# --------------------------------------------------------------------------------------------------- style
+
+def test_ruff():
+    done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--output-format', 'concise', '.'], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=name)
+def test_notebook_style(path):
+    "Lines of at most 120 columns, prose too; errors are shown by `fails`; the size of pictures is set in matplotlibrc."
+    for source in sources(read(path), 'code') + sources(read(path), 'markdown'):
+        assert not [s for s in source.splitlines() if len(s) > 120]
+        assert "rcParams['figure.dpi']" not in source, 'nbs/matplotlibrc has the dpi'
+        assert path.stem == 'checks' or "raise AssertionError('no error')" not in source, 'sss_nb.checks.fails does it'
+
+def test_every_folder_has_matplotlibrc():
+    for folder in {p.parent for p in NOTEBOOKS}:
+        assert (folder/'matplotlibrc').resolve() == NBS/'matplotlibrc', f'ln -s ../matplotlibrc {folder}'
+
+DOCTESTS = '''
+import doctest, importlib, sys
+import numpy as np, scipy.sparse as sp
+from sss_nb.pictures.scene import synthetic_scene
+module = importlib.import_module(sys.argv[1])
+print(doctest.testmod(module, globs=vars(module) | dict(np=np, sp=sp, synthetic_scene=synthetic_scene)))
+'''
+
+@pytest.mark.parametrize('stage', STAGES)
+def test_examples_in_docstrings(stage):
+    "np, sp and synthetic_scene are taken for granted in them."
+    done = python(DOCTESTS, stage)
+    assert done.returncode == 0 and 'failed=0' in done.stdout, done.stdout + done.stderr
 
 # ---------------------------------------------------------------------------------------- stored notebooks
 
@@ -160,8 +240,10 @@ def test_stored_notebook(path):
     assert not errors, f"a stored error: {errors and errors[0]['ename']}"
     title, *rest = sources(notebook, 'markdown')[0].strip().split('\n', 1)
     assert re.match(r'# \S', title), 'the first cell is the title: # Title'
-    if exported(path): assert rest and re.search(r'^> \S', rest[0], re.M), 'after the title comes a one-sentence description: > ...'
-    text = json.dumps([o.get('text') or {k: v for k, v in o.get('data', {}).items() if not k.startswith('image/')} for o in outputs])
+    described = rest and re.search(r'^> \S', rest[0], re.M)
+    assert described or not exported(path), 'after the title comes a one-sentence description: > ...'
+    def words(o): return {k: v for k, v in o.get('data', {}).items() if not k.startswith('image/')}
+    text = json.dumps([o.get('text') or words(o) for o in outputs])
     for directory in (f'{ROOT}/', f'{Path.home()}/', '/tmp/'):
         assert directory not in text, f'a stored output shows a path of one machine: {directory}'
 
@@ -170,15 +252,16 @@ def test_stored_notebook(path):
 def test_figures_and_notebooks_share_stems():
     stems = [p.stem for p in FIGURES]
     pictures = [p.stem for p in (ROOT/'figures').glob('*.png')]
-    for s in stems: assert any(p == s or p.startswith((f'{s}_', f'{s}-')) for p in pictures), f'no picture of {s}: make figures'
-    for p in pictures: assert any(p == s or p.startswith((f'{s}_', f'{s}-')) for s in stems), f'{p}.png has no notebook'
+    def is_of(p, s): return p == s or p.startswith((f'{s}_', f'{s}-'))
+    for s in stems: assert any(is_of(p, s) for p in pictures), f'no picture of {s}: make figures'
+    for p in pictures: assert any(is_of(p, s) for s in stems), f'{p}.png has no notebook'
 
 def test_gallery():
     "figures/index.html shows every picture, each with an alt text, and every link leads somewhere."
     page = ROOT/'figures/index.html'
     text = page.read_text(encoding='utf-8')
     for link in re.findall(r'(?:href|src)="([^"#]+)"', text):
-        assert re.match('[a-z]+:', link) or (page.parent/link).exists(), f'index.html links to {link}, which is not there'
+        assert re.match('[a-z]+:', link) or (page.parent/link).exists(), f'index.html links to {link}: not there'
     for p in page.parent.glob('*.png'): assert re.search(f'<img src="{p.name}"[^>]* alt="[^"]+"', text), p.name
     assert not re.search(r'<script|src="https?:|<link', text), 'the page must work from a file, without a network'
 
@@ -191,7 +274,8 @@ def test_data(entry):
     assert hashlib.sha256((ROOT/'data'/about['file']).read_bytes()).hexdigest() == about['sha256']
 
 def test_every_data_file_is_registered():
-    files = {p.relative_to(ROOT/'data').as_posix() for p in (ROOT/'data').rglob('*') if p.is_file() and not p.name.startswith('.')}
+    there = [p for p in (ROOT/'data').rglob('*') if p.is_file() and not p.name.startswith('.')]
+    files = {p.relative_to(ROOT/'data').as_posix() for p in there}
     documents = {f for f in files if f.endswith(('.md', 'registry.json'))}
     weights = {f for f in files if f.endswith('.safetensors')}
     assert files - documents - weights == {about['file'] for about in REGISTRY.values()}
@@ -210,7 +294,7 @@ def test_weights_have_a_card():
 # ------------------------------------------------------------------------------------------------ the wheel
 
 def test_wheel_has_its_data(tmp_path):
-    "Installed far from the checkout, the package is whole and finds its photographs and weights. (Its dependencies are those of this environment.)"
+    "Installed far from the checkout, beside the same dependencies, the package is whole and finds its data."
     source, wheels, target = tmp_path/'source', tmp_path/'wheels', tmp_path/'target'
     source.mkdir()
     for f in ('pyproject.toml', 'README.md', 'LICENSE'): shutil.copy(ROOT/f, source)
@@ -220,17 +304,19 @@ def test_wheel_has_its_data(tmp_path):
     [wheel] = wheels.iterdir()
     subprocess.run([*pip, 'install', '--no-deps', '--no-index', '--target', target, wheel], check=True)
     code = '''if True:
-        import sys, sss_nb, sss_nb.data
+        import sys, sss_nb
+        from sss_nb.pictures.files import load_image
+        from sss_nb.pictures.registry import data_dir, fetch
         from pathlib import Path
         target = Path(sys.argv[1]).resolve()
-        for p in (Path(sss_nb.__file__), sss_nb.data.data_dir(), sss_nb.data.fetch('astronaut')): assert target in p.resolve().parents, p
-        image = sss_nb.data.load_image(sss_nb.data.fetch('astronaut'), max_size=64)
-        from sss_nb.sources import feature_map
+        for p in (Path(sss_nb.__file__), data_dir(), fetch('astronaut')): assert target in p.resolve().parents, p
+        image = load_image(fetch('astronaut'), max_size=64)
+        from sss_nb.networks.sources import feature_map
         values, name = feature_map(None, image)
         assert name == 'default' and values.shape[:2] == image.shape[:2], (name, values.shape)
     '''
     done = python(code, target, cwd=tmp_path, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
     for p in MODULES + WEIGHTS + [ROOT/'data'/about['file'] for about in REGISTRY.values()]:
-        inside = p.relative_to(ROOT).as_posix().replace('data/', 'sss_nb/_data/', 1) if 'data' in p.relative_to(ROOT).parts[:1] else p.relative_to(ROOT)
+        inside = re.sub('^data/', 'sss_nb/_data/', p.relative_to(ROOT).as_posix())
         assert (target/inside).is_file(), f'{inside} is not in the wheel'

@@ -1,7 +1,14 @@
-"""tools/make_env.sh, without building anything: in a copy of the checkout, with programs that only record what they are asked."""
-import os, shutil, signal, subprocess, sys, time
+"""tools/make_env.sh without building: in a copy of the checkout, with programs that only record what they are asked."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from house import ROOT
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -18,12 +25,13 @@ def program(project, name, body):
     path.chmod(0o755)
 
 def environ(project, **more):
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(('CONDA', 'MAMBA', 'PIP_', 'ENV_DIR', 'PYTHON', 'MAKE'))}
+    ours = ('CONDA', 'MAMBA', 'PIP_', 'ENV_DIR', 'PYTHON', 'MAKE')
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return keep | dict(PATH=f'{project}/bin:/usr/bin:/bin') | more
 
 def make_env(project, **more):
-    return subprocess.run(['bash', 'tools/make_env.sh'], cwd=project, env=environ(project, **more), capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(['bash', 'tools/make_env.sh'], cwd=project, env=environ(project, **more),
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
 # A conda that records its arguments and makes a prefix whose python says yes to every import.
 CONDA = '''
@@ -35,8 +43,8 @@ printf '#!/bin/bash\\nexit 0\\n' > "$prefix/bin/python"; chmod +x "$prefix/bin/p
 [ ! -e fail ] || { echo "the network went away"; exit 1; }
 '''
 
-@pytest.mark.parametrize('conda,create,update', [('mamba', 'env create', 'env update'), ('conda', 'env create', 'env update'),
-                                                 ('micromamba', 'create', 'install')])
+@pytest.mark.parametrize('conda,create,update', [
+    ('mamba', 'env create', 'env update'), ('conda', 'env create', 'env update'), ('micromamba', 'create', 'install')])
 def test_conda_way(project, conda, create, update):
     program(project, conda, CONDA)
     first = make_env(project)
@@ -53,11 +61,13 @@ def test_conda_way_goes_on_after_a_failure(project):
     program(project, 'mamba', CONDA)
     (project/'fail').touch()
     failed = make_env(project)
-    assert failed.returncode == 1 and 'the network went away' in failed.stdout and 'run the same command again' in failed.stderr
+    assert failed.returncode == 1 and 'the network went away' in failed.stdout
+    assert 'run the same command again' in failed.stderr
     (project/'fail').unlink()
     again = make_env(project)
     assert again.returncode == 0 and 'Environment ready' in again.stdout
-    assert [s.split()[1:3] for s in (project/'calls').read_text().splitlines()] == [['env', 'create'], ['env', 'update']]
+    calls = (project/'calls').read_text().splitlines()
+    assert [s.split()[1:3] for s in calls] == [['env', 'create'], ['env', 'update']]
 
 def test_conda_refused(project):
     program(project, 'mamba', CONDA)
@@ -81,7 +91,8 @@ def test_missing_system_packages_are_named(project):
     program(project, 'python3', f'exec {sys.executable} "$@"')
     done = make_env(project, CONDA='no')
     assert done.returncode == 1
-    for word in ('libopenblas-dev', 'libsuitesparse-dev', 'apt-get install', 'dnf install', 'Miniforge'): assert word in done.stdout, done.stdout
+    for word in ('libopenblas-dev', 'libsuitesparse-dev', 'apt-get install', 'dnf install', 'Miniforge'):
+        assert word in done.stdout, done.stdout
     assert not (project/'calls').exists()  # not root: nothing is installed
     assert not (project/'.venv.lock').exists()
 
@@ -90,7 +101,8 @@ def test_root_on_debian_installs_what_is_missing(project):
     program(project, 'id', 'echo 0')
     program(project, 'apt-get', 'echo "apt-get $*" >> calls; case $1 in install) touch installed;; esac')
     # A python that makes no environment, so that the run ends with the step after.
-    program(project, 'python3', f'case "$*" in *_base_executable*) echo "$0";; *"-m venv"*) echo "no venv today"; exit 1;; '
+    program(project, 'python3', 'case "$*" in *_base_executable*) echo "$0";; '
+                                '*"-m venv"*) echo "no venv today"; exit 1;; '
                                 f'*) exec {sys.executable} "$@";; esac')
     done = make_env(project, CONDA='no')
     calls = (project/'calls').read_text()
@@ -101,7 +113,8 @@ def test_root_on_debian_installs_what_is_missing(project):
 def test_interrupted_and_locked(project):
     "An interrupt ends the children too; a second run meanwhile is told; afterwards the lock is gone."
     program(project, 'mamba', 'sleep 300 & echo $! > child; echo solving; wait')
-    process = subprocess.Popen(['bash', 'tools/make_env.sh'], cwd=project, env=environ(project), stdout=subprocess.PIPE, text=True,
+    process = subprocess.Popen(['bash', 'tools/make_env.sh'], cwd=project, env=environ(project), text=True,
+                               stdout=subprocess.PIPE,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     try:
         deadline = time.time() + 30

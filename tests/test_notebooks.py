@@ -1,5 +1,6 @@
 """Every notebook runs, as nbdev_test runs it, at its small size, and leaves the checkout as it was."""
 import json
+
 import pytest
 from house import NBS, NOTEBOOKS, ROOT, name, python, read, sources
 

@@ -1,11 +1,19 @@
 """What needs processes of its own: the same result twice, and tools/make_figures.py, interrupted and not."""
-import os, re, shutil, signal, subprocess, sys, time
-import nbformat, pytest
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
 from house import ROOT, python
 
 PIPELINE = '''
 import hashlib, sys, numpy as np
-from sss_nb.data import synthetic_scene
+from sss_nb.pictures.scene import synthetic_scene
 from sss_nb.pipeline import semantic_soft_segmentation
 image, _ = synthetic_scene(64)
 segments = semantic_soft_segmentation(image, sys.argv[1], seed=3, progress=False)
@@ -24,7 +32,8 @@ def test_two_processes_give_identical_alphas(features):
 
 PICTURE = '''from pathlib import Path
 import os
-Path(os.environ['SSS_NB_FIGURES'], '{stem}.png').write_bytes(b'new picture, {size}')'''.replace('{size}', "' + os.environ['SSS_NB_FIGURE_SIZE'].encode() + b'")
+words = 'new picture, ' + os.environ['SSS_NB_FIGURE_SIZE']
+Path(os.environ['SSS_NB_FIGURES'], '{stem}.png').write_text(words)'''
 
 @pytest.fixture
 def project(tmp_path):
@@ -35,9 +44,10 @@ def project(tmp_path):
     md, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
     for stem, title, last in (('fig01_fails', 'Fails', '1/0'), ('fig02_works', 'Works & <shows>', '2*3*7'),
                               ('fig03_hangs', 'Hangs', 'import time\ntime.sleep(600)')):
-        nb = nbformat.v4.new_notebook(cells=[md(f'# {title}\n\n> A test.'), code(PICTURE.replace('{stem}', stem)), code(last),
-                                             code("#| table\nprint('a <b>\\n1   2')"),
-                                             md(r'**Caption.** The $\alpha_{ij}$ of *this*, see [the notebook](../00_data.ipynb).')])
+        caption = r'**Caption.** The $\alpha_{ij}$ of *this*, see [notes](../00_data.ipynb).'
+        cells = [md(f'# {title}\n\n> A test.'), code(PICTURE.replace('{stem}', stem)), code(last),
+                 code("#| table\nprint('a <b>\\n1   2')"), md(caption)]
+        nb = nbformat.v4.new_notebook(cells=cells)
         nbformat.write(nb, tmp_path/f'nbs/figures/{stem}.ipynb')
         (tmp_path/f'figures/{stem}.png').write_bytes(b'old picture')
     (tmp_path/'figures/index.html').write_text('old page')
@@ -49,11 +59,14 @@ def without(**more):
     "The environment, without what the tests or the user set for the figures."
     return {k: v for k, v in os.environ.items() if not k.startswith('SSS_NB_')} | more
 
-def figures(project): return {p.relative_to(project/'figures').as_posix(): p.read_bytes() for p in (project/'figures').rglob('*') if p.is_file()}
+def figures(project):
+    folder = project/'figures'
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 def test_make_figures_reports_a_failure_and_makes_the_others(project):
     notebooks = {p: p.read_bytes() for p in (project/'nbs/figures').iterdir()}
-    done = subprocess.run(command(project, 'fig01', 'fig02', '--size', 'small'), capture_output=True, text=True, env=without())
+    call = command(project, 'fig01', 'fig02', '--size', 'small')
+    done = subprocess.run(call, capture_output=True, text=True, env=without())
     assert done.returncode == 1, done.stdout + done.stderr
     assert 'ZeroDivisionError' in done.stdout and 'failed: fig01_fails' in done.stdout and '1 of 2 made' in done.stdout
     made = figures(project)
@@ -63,7 +76,7 @@ def test_make_figures_reports_a_failure_and_makes_the_others(project):
     assert 'Works &amp; &lt;shows&gt;</h2>' in page and 'α<sub>ij</sub>' in page and '<i>this</i>' in page
     assert 'href="../nbs/00_data.ipynb"' in page and 'href="../nbs/figures/fig02_works.ipynb"' in page
     assert made['fig02_works.txt'] == b'a <b>\n1   2\n' and '<pre>a &lt;b&gt;\n1   2</pre>' in page
-    assert 'alt="Works &amp; &lt;shows&gt;. The αij of this, see the notebook"' in page
+    assert 'alt="Works &amp; &lt;shows&gt;. The αij of this, see notes"' in page
     assert {p: p.read_bytes() for p in notebooks} == notebooks  # without --inplace no notebook is written
 
 def test_make_figures_stores_outputs_in_place(project):
@@ -100,3 +113,33 @@ def processes():
     for p in Path('/proc').glob('[0-9]*/environ'):
         try: yield p.read_bytes().decode(errors='replace')
         except OSError: pass
+
+# ------------------------------------------------------------------------------------------------ make hooks
+
+def test_hooks_merge_notebooks_cell_by_cell(tmp_path):
+    "Two branches change one cell; git alone would leave broken JSON, the merge driver leaves a notebook with both cells."
+    for f in ('Makefile', 'constraints.txt', 'pyproject.toml', 'environment.yml', 'settings.ini', '.gitattributes'):
+        shutil.copy(ROOT/f, tmp_path)
+    shutil.copytree(ROOT/'tools', tmp_path/'tools')
+    me = ['-c', 'user.name=a', '-c', 'user.email=a@b.c']
+    def git(*args): subprocess.run(['git', *me, *args], cwd=tmp_path, check=True)
+    def write(first, last):
+        cells = [nbformat.v4.new_code_cell(s, id=f'cell{k}') for k, s in enumerate((first, 'same', last))]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path/'a.ipynb')
+    def commit(first, last):
+        write(first, last)
+        git('commit', '-qam', 'a change')
+    git('init', '-q', '-b', 'main')
+    write('one', 'three')
+    git('add', '.')
+    git('commit', '-qm', 'begin')
+    hooks = ['make', '-o', 'env', 'hooks', f'ENV_DIR={sys.prefix}']      # -o: no environment is made here
+    subprocess.run(hooks, cwd=tmp_path, check=True, capture_output=True)
+    git('checkout', '-qb', 'other')
+    commit('uno', 'three')
+    git('checkout', '-q', 'main')
+    commit('ein', 'three')
+    merge = subprocess.run(['git', *me, 'merge', '--no-edit', 'other'], cwd=tmp_path, capture_output=True, text=True)
+    assert merge.returncode and 'CONFLICT' in merge.stdout, merge.stdout + merge.stderr
+    merged = [''.join(c['source']) for c in json.loads((tmp_path/'a.ipynb').read_text())['cells']]
+    assert {'uno', 'ein', 'same', 'three'} <= set(merged), merged

@@ -9,7 +9,18 @@
 Each notebook runs in a kernel of its own. Its pictures go to a folder of their own and are moved to figures/ when
 the whole notebook has run, so a figure is new or as it was, never half. SSS_NB_FIGURES names another folder.
 """
-import argparse, html, json, os, posixpath, re, shutil, signal, subprocess, sys, tempfile, time
+import argparse
+import html
+import json
+import os
+import posixpath
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]

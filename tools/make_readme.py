@@ -4,7 +4,11 @@
 Markdown cells are taken as they are, code cells with the text they print; `#| hide` cells and pictures in outputs are
 left out. Links and pictures of the notebook start from nbs/; here they start from the top folder.
 """
-import json, os, posixpath, re, sys
+import json
+import os
+import posixpath
+import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]

