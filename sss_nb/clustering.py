@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = ['kmeans', 'init_segments']
 
-# %% ../nbs/06a_clustering.ipynb #dc013b6a
-import os
+# %% ../nbs/06a_clustering.ipynb #585bd8bb
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.cluster.vq import kmeans2, vq
-from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
+
 from . import checks
 
 # %% ../nbs/06a_clustering.ipynb #8e7cd84f
@@ -26,8 +22,8 @@ def kmeans(
     iterations:int=50, # of Lloyd's algorithm, in each run
 ) -> tuple[np.ndarray, float]: # centres (k, d), distortion: mean squared distance to the nearest centre
     "The best of several k-means runs. Raises ValueError if there are no clusters, or more than points."
-    if not (isinstance(k, (int, np.integer)) and 1 <= k <= len(points)):
-        raise ValueError(f'expected 1 to {len(points)} clusters (one point each), as an integer, got {k!r}; at least one, and no more than there are points')
+    todo = 'at least one, and no more than there are points'
+    checks.integer('the number of clusters', k, least=1, most=len(points), todo=todo)
     def run():
         centers = _lloyd(points, _plus_plus(points, k, rng), iterations)
         return centers, np.square(vq(points, centers)[1]).mean()
@@ -51,26 +47,38 @@ def _plus_plus(points, k, rng):
 # %% ../nbs/06a_clustering.ipynb #3b266355
 def init_segments(
     features:np.ndarray, # (h, w, d)
-    n:int=40,            # number of clusters, sec. 3.4
+    clusters:int=40,     # their number, sec. 3.4
     *,
     method:str='split',  # 'split': grown by splitting (OFFICIAL); 'kmeans': k-means at once (PAPER)
     seed:int=0,          # of the k-means seeds
     start:int=5,         # 'split': clusters to begin with
-    refresh_below:int=13,# 'split': while there are fewer clusters than this, k-means runs over the whole sample after each split
+    refresh_below:int=13,# 'split': with fewer clusters than this, k-means runs over the whole sample after each split
     pixels:int=51_200,   # pixels that the centres are found from, drawn at random in larger images
-) -> np.ndarray:         # (h, w) int labels 0..m-1 with m <= n (fewer if the features have fewer distinct values)
-    "First labels for the constrained step (sec. 3.4). Raises ValueError for an unknown method, no cluster or more clusters than pixels."
+) -> np.ndarray: # (h, w) int labels 0..m-1; m is smaller than `clusters` if the features have fewer distinct values
+    """First labels for the constrained step (sec. 3.4).
+
+    Raises ValueError for an unknown method, no cluster or more clusters than pixels.
+
+    >>> _, truth = synthetic_scene(32)
+    >>> int(init_segments(truth, 12).max())
+    11
+    """
     features = checks.features(features)
-    if method not in ('split', 'kmeans'): raise ValueError(f"expected method 'split' or 'kmeans', got {method!r}")
+    checks.one_of('method', method, ('split', 'kmeans'))
     points, rng = features.reshape(-1, features.shape[-1]), np.random.default_rng(seed)
-    if not (isinstance(n, (int, np.integer)) and 1 <= n <= len(points)):
-        raise ValueError(f'expected 1 to {len(points)} clusters (the image has {len(points)} pixels), as an integer, got {n!r}; the paper has 40: ask for fewer only where the image is that small')
-    sample = points if len(points) <= max(pixels, n) else points[rng.choice(len(points), max(pixels, n), replace=False)]
-    n = min(n, len(np.unique(sample, axis=0)))
+    todo = f'the image has {len(points)} pixels; the paper has 40: ask for fewer only where the image is that small'
+    checks.integer('the number of clusters', clusters, least=1, most=len(points), todo=todo)
+    sample = _sample(points, max(pixels, clusters), rng)
+    n = min(clusters, len(np.unique(sample, axis=0)))
     if method == 'kmeans': centers = kmeans(sample, n, rng)[0]
     else: centers = _grow(sample, n, min(start, n), refresh_below, rng)
     labels = vq(points, centers)[0]
     return np.unique(labels, return_inverse=True)[1].reshape(features.shape[:2])
+
+# %% ../nbs/06a_clustering.ipynb #c288d574
+def _sample(points, n, rng):
+    "All points, or n of them drawn at random where there are more."
+    return points if len(points) <= n else points[rng.choice(len(points), n, replace=False)]
 
 # %% ../nbs/06a_clustering.ipynb #07618667
 def _split(points, rng):

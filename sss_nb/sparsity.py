@@ -5,17 +5,8 @@
 # %% auto #0
 __all__ = ['sparsity_weights', 'alpha_sparsity']
 
-# %% ../nbs/06b_sparsity.ipynb #37c93170
-import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-
+# %% ../nbs/06b_sparsity.ipynb #7cc419ff
 import numpy as np
-from scipy.cluster.vq import kmeans2, vq
-from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
-from . import checks
 
 # %% ../nbs/06b_sparsity.ipynb #5106a5a6
 def sparsity_weights(
@@ -23,8 +14,15 @@ def sparsity_weights(
     gamma=0.8,        # exponent in (0, 2), a number or an array that broadcasts with alpha
     floor:float=1e-10,# smallest base of the power
 ) -> tuple[np.ndarray, np.ndarray]: # u = max(|alpha|, floor)^(gamma - 2), v = max(|1 - alpha|, floor)^(gamma - 2)
-    "Weights of the quadratic that stands for |alpha|^gamma + |1 - alpha|^gamma (eq. 2, and the sparsity term among eqs. 7-17)."
-    return np.maximum(np.abs(alpha), floor)**(gamma - 2), np.maximum(np.abs(1 - alpha), floor)**(gamma - 2)
+    """Weights of the quadratic that stands for |alpha|^gamma + |1 - alpha|^gamma (eq. 2; sparsity term of eqs. 7-17).
+
+    >>> u, v = sparsity_weights(np.array([.5]), gamma=1.)
+    >>> float(u[0]), float(v[0])
+    (2.0, 2.0)
+    """
+    u = np.maximum(np.abs(alpha), floor)**(gamma - 2)
+    v = np.maximum(np.abs(1 - alpha), floor)**(gamma - 2)
+    return u, v
 
 # %% ../nbs/06b_sparsity.ipynb #f1ad8938
 def alpha_sparsity(

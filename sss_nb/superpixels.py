@@ -15,17 +15,25 @@ from . import checks
 # %% ../nbs/02_superpixels.ipynb #d14b4cb6
 def slic_superpixels(
     image:np.ndarray,    # (h, w, 3) float64 in [0, 1], RGB
-    n:int=2500,          # superpixels asked for, sec. 3.2; at most one for 9 pixels is given
-    *, adaptive:bool=True, # SLICO (OFFICIAL); False: SLIC (PAPER)
+    superpixels:int=2500, # number asked for, sec. 3.2; at most one for 9 pixels is given
+    *,
+    adaptive:bool=True,  # SLICO (OFFICIAL); False: SLIC (PAPER)
     compactness:float=10.0, # weight of position against colour; only the start when adaptive
-) -> np.ndarray: # (h, w) int64, labels 0..m-1, m near n, each superpixel 4-connected
-    "Superpixels of `image` (sec. 3.2), by SLIC in Lab and position. Raises ValueError on a bad `n` or `compactness`."
-    image = checks.image(image); h, w = image.shape[:2]
-    if not (isinstance(n, (int, np.integer)) and 1 <= n <= h*w):
-        raise ValueError(f'expected n, the number of superpixels, from 1 to {h*w}, the pixels of this {h}x{w} image, got {n!r}; '
-                         f'at most {h*w//9} (one for 9 pixels) makes sense')
-    if not (np.isfinite(compactness) and compactness > 0): raise ValueError(f'expected compactness > 0, got {compactness!r}; 10 is usual')
-    labels = slic(image, min(n, h*w//9), compactness=compactness, slic_zero=adaptive, start_label=0)
+) -> np.ndarray: # (h, w) int64, labels 0..m-1, m near the number asked for, each superpixel 4-connected
+    """Superpixels of `image` (sec. 3.2), by SLIC in Lab and position.
+
+    Raises ValueError on a bad image, number or compactness.
+
+    >>> image, _ = synthetic_scene(48)
+    >>> int(slic_superpixels(image, 100).max()) + 1 <= 256
+    True
+    """
+    image = checks.image(image)
+    h, w = image.shape[:2]
+    todo = f'the image has {h}x{w} pixels, and at most {h*w//9} superpixels (one for 9 pixels) make sense'
+    checks.integer('the number of superpixels', superpixels, least=1, most=h*w, todo=todo)
+    checks.positive('compactness', compactness, todo='10 is usual')
+    labels = slic(image, min(superpixels, h*w//9), compactness=compactness, slic_zero=adaptive, start_label=0)
     return checks.labels(np.unique(labels, return_inverse=True)[1].reshape(h, w))
 
 # %% ../nbs/02_superpixels.ipynb #13ebed13

@@ -117,7 +117,7 @@ def processes():
 # ------------------------------------------------------------------------------------------------ make hooks
 
 def test_hooks_merge_notebooks_cell_by_cell(tmp_path):
-    "Two branches change one cell; git alone would leave broken JSON, the merge driver leaves a notebook with both cells."
+    "Two branches change one cell: git alone leaves broken JSON, the merge driver a notebook with both cells."
     for f in ('Makefile', 'constraints.txt', 'pyproject.toml', 'environment.yml', 'settings.ini', '.gitattributes'):
         shutil.copy(ROOT/f, tmp_path)
     shutil.copytree(ROOT/'tools', tmp_path/'tools')
