@@ -7,14 +7,14 @@ __all__ = ['require', 'fails', 'number', 'integer', 'positive', 'seed', 'one_of'
            'image', 'features', 'labels', 'alphas', 'compact', 'square', 'symmetric', 'existing_file',
            'existing_folder']
 
-# %% ../nbs/plumbing/checks.ipynb #93b42587
+# %% ../nbs/plumbing/checks.ipynb #fd1dfb64
 import os
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
-# %% ../nbs/plumbing/checks.ipynb #c01798f3
+# %% ../nbs/plumbing/checks.ipynb #08eb2840
 def require(
     ok,                # whether the value may pass
     expected:str,      # what should have come
@@ -25,7 +25,7 @@ def require(
     "Raise `error` with the text 'expected ..., got ...; ...' unless `ok`."
     if not ok: raise error(f'expected {expected}, got {got}' + (f'; {todo}' if todo else ''))
 
-# %% ../nbs/plumbing/checks.ipynb #5b55b2b1
+# %% ../nbs/plumbing/checks.ipynb #14cad709
 def fails(
     call,        # a function without arguments
     *errors,     # the classes that may be raised; none: any
@@ -41,7 +41,7 @@ def fails(
         if saying not in str(error): raise AssertionError(f'expected an error that says {saying!r}') from error
     else: raise AssertionError('expected an error, got none')
 
-# %% ../nbs/plumbing/checks.ipynb #258ecc84
+# %% ../nbs/plumbing/checks.ipynb #6b4fea9e
 def _bounds(above, least, below, most):
     "The words for an interval: 'above 0', 'of at least 1', 'from 1 to 5', 'above 0 and below 2'."
     if least is not None and most is not None: return f' from {least} to {most}'
@@ -54,7 +54,7 @@ def _inside(value, above, least, below, most):
     return ((above is None or value > above) and (least is None or value >= least)
             and (below is None or value < below) and (most is None or value <= most))
 
-# %% ../nbs/plumbing/checks.ipynb #64d2cda2
+# %% ../nbs/plumbing/checks.ipynb #48a025ad
 def number(
     name:str,    # how the caller calls it
     value,       # what was given
@@ -106,7 +106,7 @@ def one_of(
     require(isinstance(value, str) and value in allowed, f'{name} to be one of {known}', repr(value), todo)
     return value
 
-# %% ../nbs/plumbing/checks.ipynb #3e14c3d9
+# %% ../nbs/plumbing/checks.ipynb #112a42cf
 def finite(name:str, array, todo:str='') -> np.ndarray:
     "`array` if it holds neither NaN nor infinity. Raises ValueError."
     a = np.asarray(array)
@@ -138,7 +138,7 @@ def same_size(
     (h, w), (y, x) = tuple(wanted)[:2], tuple(shape)[:2]
     require((h, w) == (y, x), f'{name} of the size {h}x{w} of {what} (height x width)', f'{y}x{x}', todo)
 
-# %% ../nbs/plumbing/checks.ipynb #42ca38f4
+# %% ../nbs/plumbing/checks.ipynb #cdeeddd4
 def unit_range(array) -> np.ndarray:
     "`array` if it holds finite floats in [0, 1]. Raises TypeError or ValueError."
     a = np.asarray(array)
@@ -159,7 +159,7 @@ def _tell_not_finite(a):
     got = f'{len(bad)} NaN or infinite, the first at {where}'
     require(False, 'finite values', got, 'replace them: np.nan_to_num(image)')
 
-# %% ../nbs/plumbing/checks.ipynb #6764acfb
+# %% ../nbs/plumbing/checks.ipynb #9a88d576
 def image(
     image:np.ndarray, # (h, w, 3) floats in [0, 1], RGB; h and w at least 3
 ) -> np.ndarray: # the same values as float64, C-contiguous; `image` itself where it already is
@@ -175,7 +175,7 @@ def _channel_advice(shape):
     if len(shape) == 3 and shape[0] == 3: return 'put the channels last: np.moveaxis(image, 0, -1)'
     return 'keep three channels: image[..., :3]'
 
-# %% ../nbs/plumbing/checks.ipynb #a51e4935
+# %% ../nbs/plumbing/checks.ipynb #556e19b7
 def features(
     features:np.ndarray, # (h, w, d) numbers
     shape:tuple=None,    # (h, w) of the image they belong to; None: not compared
@@ -199,7 +199,7 @@ def _turn_advice(shape, h, w):
     if shape[:2] == (w, h): return 'swap rows and columns: features.swapaxes(0, 1)'
     return 'compute them for this image, or resize one to the other'
 
-# %% ../nbs/plumbing/checks.ipynb #28dea6cf
+# %% ../nbs/plumbing/checks.ipynb #1f2da92f
 def labels(
     labels:np.ndarray, # (h, w) whole numbers, 0..n-1, each used
     shape:tuple=None,  # (h, w) of the image they belong to; None: not compared
@@ -220,7 +220,7 @@ def labels(
     require(not missing, f'each label from 0 to {a.max()} in use', got, renumber)
     return a.astype(np.int64, copy=False)
 
-# %% ../nbs/plumbing/checks.ipynb #6bf246b9
+# %% ../nbs/plumbing/checks.ipynb #3526c697
 def alphas(
     segments,         # alphas (h, w, n), or an object with `.alphas`
     shape:tuple=None, # (h, w) of the image they belong to; None: not compared
@@ -232,7 +232,7 @@ def alphas(
     if shape is not None: same_size('alphas', a.shape, shape)
     return a
 
-# %% ../nbs/plumbing/checks.ipynb #e6759731
+# %% ../nbs/plumbing/checks.ipynb #64602da7
 def compact(
     M, # sparse or dense, (N, N)
 ) -> sp.csr_array: # (N, N) float64
@@ -263,7 +263,7 @@ def symmetric(
     require(gap <= allowed, f'{name} to be symmetric', got, 'use (M + M.T)/2')
     return M
 
-# %% ../nbs/plumbing/checks.ipynb #de573091
+# %% ../nbs/plumbing/checks.ipynb #6d0ede30
 def existing_file(
     path,             # str or Path
     what:str='a file',

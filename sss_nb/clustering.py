@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kmeans', 'init_segments']
 
-# %% ../nbs/06a_clustering.ipynb #585bd8bb
+# %% ../nbs/06a_clustering.ipynb #82fa3319
 import warnings
 
 import numpy as np
@@ -36,11 +36,12 @@ def _lloyd(points, centers, iterations):
         return kmeans2(points, centers, iter=iterations, minit='matrix', missing='warn')[0]
 
 def _plus_plus(points, k, rng):
-    "k-means++ seeds (Arthur and Vassilvitskii 2007): each next one drawn with probability proportional to its squared distance to those before."
+    "k-means++ seeds (Arthur and Vassilvitskii 2007): each drawn in proportion to its squared distance to those before."
     centers = [points[rng.integers(len(points))]]
     d2 = np.square(points - centers[0]).sum(1)
     for _ in range(1, k):
-        centers.append(points[rng.choice(len(points), p=d2/d2.sum())] if d2.any() else points[rng.integers(len(points))])
+        far = rng.choice(len(points), p=d2/d2.sum()) if d2.any() else rng.integers(len(points))
+        centers.append(points[far])
         d2 = np.minimum(d2, np.square(points - centers[-1]).sum(1))
     return np.array(centers)
 
@@ -75,7 +76,7 @@ def init_segments(
     labels = vq(points, centers)[0]
     return np.unique(labels, return_inverse=True)[1].reshape(features.shape[:2])
 
-# %% ../nbs/06a_clustering.ipynb #c288d574
+# %% ../nbs/06a_clustering.ipynb #f15d8809
 def _sample(points, n, rng):
     "All points, or n of them drawn at random where there are more."
     return points if len(points) <= n else points[rng.choice(len(points), n, replace=False)]

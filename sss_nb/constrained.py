@@ -70,7 +70,7 @@ def reweighted_step(
         A, b = sum(A for A, _ in made), sum(b for _, b in made)      # in the order of the pixels
         return solve_layers(A + np.diag(lam), b).T
 
-# %% ../nbs/06c_constrained.ipynb #39c97324
+# %% ../nbs/06c_constrained.ipynb #3d0206e9
 def _check_weights(gamma, weight, floor, drop_below):
     checks.number('gamma', gamma, above=0, below=2)
     checks.positive('weight', weight)
@@ -97,7 +97,7 @@ def _visible(alpha, drop_below):
     "The layers whose largest |alpha| is above the bound."
     return alpha[:, np.abs(alpha).max(0) > drop_below]
 
-# %% ../nbs/06c_constrained.ipynb #27c3ac00
+# %% ../nbs/06c_constrained.ipynb #62f5bbac
 def _check_eigenvectors(V, lam, labels):
     fits = labels.ndim == 2 and V.shape == (labels.size, lam.size)
     got = f'{V.shape}, {lam.shape} and {labels.shape}'
@@ -108,7 +108,7 @@ def _check_eigenvectors(V, lam, labels):
     ok = labels.dtype.kind in 'iu' and labels.min() >= 0
     checks.require(ok, 'integer labels from 0 that cover the image', f'{labels.dtype} from {labels.min()}', todo)
 
-# %% ../nbs/06c_constrained.ipynb #472b3d58
+# %% ../nbs/06c_constrained.ipynb #356c6a3b
 def _check_weights(gamma, weight, floor, drop_below):
     checks.number('gamma', gamma, above=0, below=2)
     checks.positive('weight', weight)
@@ -119,7 +119,7 @@ def _check_counts(full_iterations, **counts):
     for name, value in counts.items(): checks.integer(name, value, least=1)
     checks.integer('full_iterations', full_iterations, least=0)
 
-# %% ../nbs/06c_constrained.ipynb #d0217917
+# %% ../nbs/06c_constrained.ipynb #93fb666d
 def constrained_sparsification(
     V:np.ndarray,        # (h*w, m) eigenvectors of the Laplacian, as columns
     lam:np.ndarray,      # (m,) their eigenvalues

@@ -18,7 +18,7 @@ from . import checks
 from .krylov import block_krylov_schur, gather_vectors, too_few_pairs
 from .petsc import ConvergenceError, reason_name, root_cause, to_petsc
 
-# %% ../nbs/05c_eigen.ipynb #b727810b
+# %% ../nbs/05c_eigen.ipynb #b68d16e2
 def _package(size):
     "The best Cholesky factorisation that this PETSc has, for so many processes."
     wanted = ('mumps', 'cholmod') if size > 1 else ('cholmod',)
@@ -46,14 +46,14 @@ def _use_cholesky(ksp, size):
     if package == 'cholmod': defaults |= {'mat_cholmod_supernodal_switch': 0, 'mat_cholmod_print': 0}
     _set_defaults(prefix, defaults)
 
-# %% ../nbs/05c_eigen.ipynb #e90b8b5a
+# %% ../nbs/05c_eigen.ipynb #214e562e
 def _use_cg(ksp, tol):
     "Make a PETSc solver conjugate gradients, accurate enough for eigenpairs to `tol`."
     ksp.setType('cg')
     ksp.setTolerances(rtol=min(1e-8, tol/100), max_it=2000)
     ksp.getPC().setType('gamg')
 
-# %% ../nbs/05c_eigen.ipynb #d1e53419
+# %% ../nbs/05c_eigen.ipynb #ea53cca5
 METHODS = ('cholesky', 'cg')
 WHICH = ('smallest', 'nearest')
 
@@ -78,7 +78,7 @@ def _solver(A, n, method, block, shift, tol, max_it):
     eps.setFromOptions()
     return eps
 
-# %% ../nbs/05c_eigen.ipynb #d814f368
+# %% ../nbs/05c_eigen.ipynb #61a796a5
 def _shift_and_invert(eps, method, shift, tol):
     "Look at the spectrum through (L - shift I)^-1."
     eps.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_REAL)
@@ -89,7 +89,7 @@ def _shift_and_invert(eps, method, shift, tol):
     if method == 'cholesky': _use_cholesky(st.getKSP(), eps.comm.size)
     else: _use_cg(st.getKSP(), tol)
 
-# %% ../nbs/05c_eigen.ipynb #80711c5d
+# %% ../nbs/05c_eigen.ipynb #5c957f06
 def _solve_once(ksp):
     "One solve, for a random right-hand side."
     A = ksp.getOperators()[0]
@@ -108,7 +108,7 @@ def _inner_failure(ksp):
         'CG inside the eigenvalue solve', reason_name(ksp), ksp.getIterationNumber(), ksp.getResidualNorm(),
         "allow more iterations (sss_st_ksp_max_it) or use method 'cholesky'")
 
-# %% ../nbs/05c_eigen.ipynb #91d02668
+# %% ../nbs/05c_eigen.ipynb #d9934320
 def _is_definite(ksp, method):
     "False if a factorisation that was made, or a first CG solve, shows a negative eigenvalue."
     pc = ksp.getPC()
@@ -139,7 +139,7 @@ def _means_indefinite(error):
     code = getattr(error, 'ierr', None)
     return code in _NOT_DEFINITE or (code == _NOT_CONVERGED and 'indefinite' in str(error))
 
-# %% ../nbs/05c_eigen.ipynb #80f4951b
+# %% ../nbs/05c_eigen.ipynb #63f05874
 def _one_by_one(eps):
     "SLEPc's Krylov-Schur: eigenvalues and vectors, a few more than asked for if they converged."
     errors = []
@@ -151,14 +151,14 @@ def _one_by_one(eps):
     lam = np.array([eps.getEigenvalue(i).real for i in range(converged)])
     return lam, gather_vectors(eps.getEigenvector, converged, eps.getOperators()[0].createVecRight())
 
-# %% ../nbs/05c_eigen.ipynb #d586d44f
+# %% ../nbs/05c_eigen.ipynb #4ef5564a
 def _settled(lam):
     "How many of these eigenvalues are nearer to zero than any that is not known yet."
     return np.count_nonzero(np.abs(lam) <= lam[-1])
 
 def _enough(lam, n, which): return len(lam) >= n and (which == 'smallest' or _settled(lam) >= n)
 
-# %% ../nbs/05c_eigen.ipynb #d69b32c8
+# %% ../nbs/05c_eigen.ipynb #de050214
 def _next_above(A, n, shift, method, block, tol, max_it, enough):
     "Pairs next above the first shift, of shift, 2 shift, 4 shift ..., that is below the spectrum; and that shift."
     solve = _one_by_one if block == 1 else partial(block_krylov_schur, p=block, enough=enough)
@@ -176,7 +176,7 @@ def _search(A, n, shift, which, **how):
         if enough(lam) or want == most: return lam, V
         want = min(want + n - _settled(lam), most)
 
-# %% ../nbs/05c_eigen.ipynb #c7311f09
+# %% ../nbs/05c_eigen.ipynb #44ec716c
 def _ordered(lam, V, n, which):
     "The n wanted pairs in their order; the entry of largest magnitude of each vector is positive."
     order = np.argsort(lam if which == 'smallest' else np.abs(lam), kind='stable')[:n]
@@ -184,7 +184,7 @@ def _ordered(lam, V, n, which):
     largest = V[np.abs(V).argmax(0), np.arange(n)]
     return lam, np.multiply(V, np.where(largest < 0, -1, 1), order='C')
 
-# %% ../nbs/05c_eigen.ipynb #a49d4601
+# %% ../nbs/05c_eigen.ipynb #aeafbe2c
 def _below_diagonal(L, shift):
     "The shift, doubled until it is below the diagonal."
     while shift >= L.diagonal().min(): shift *= 2

@@ -33,7 +33,7 @@ def layer_features(
     checks.require(not empty, 'layers that cover something', f'nothing in layers {empty}', 'drop these first')
     return np.einsum('hwk,hwd->kd', alphas, features, optimize=True)/area[:, None]
 
-# %% ../nbs/07_grouping.ipynb #02a480d2
+# %% ../nbs/07_grouping.ipynb #0eb8ded3
 def group_membership(
     means:np.ndarray,  # (n_layers, d) mean feature of each layer, from `layer_features`
     layers:int=5,      # groups, at least 1, sec. 3.4; there are fewer if fewer means differ

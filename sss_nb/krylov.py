@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['gather_vectors', 'BlockBasis', 'BlockKrylov', 'too_few_pairs', 'block_krylov_schur']
 
-# %% ../nbs/05b_krylov.ipynb #81232642
+# %% ../nbs/05b_krylov.ipynb #d87587c0
 import numpy as np
 from petsc4py import PETSc
 from scipy.linalg import eigh
@@ -13,7 +13,7 @@ from slepc4py import SLEPc
 
 from .petsc import ConvergenceError
 
-# %% ../nbs/05b_krylov.ipynb #4b371f13
+# %% ../nbs/05b_krylov.ipynb #be997ea1
 def gather_vectors(
     read,  # function(i, v) that writes vector number i into v
     n:int, # how many
@@ -28,12 +28,12 @@ def gather_vectors(
         V[:, i] = whole.array_r
     return V
 
-# %% ../nbs/05b_krylov.ipynb #033f528c
+# %% ../nbs/05b_krylov.ipynb #76ef11e3
 def _small(a):
     "A dense PETSc matrix of this process's own."
     return PETSc.Mat().createDense(a.shape, array=np.asfortranarray(a), comm=PETSc.COMM_SELF)
 
-# %% ../nbs/05b_krylov.ipynb #08334b4f
+# %% ../nbs/05b_krylov.ipynb #cecaa19a
 class BlockBasis:
     "Orthonormal columns Q and a block W of p columns beside them, spread over the processes."
     def __init__(self,
@@ -77,7 +77,7 @@ class BlockBasis:
         self.Q.setActiveColumns(0, len(S))
         self.Q.multInPlace(_small(S), 0, n)
 
-# %% ../nbs/05b_krylov.ipynb #186944c4
+# %% ../nbs/05b_krylov.ipynb #618220c7
 class BlockKrylov(BlockBasis):
     "A Krylov space of (L - shift I)^-1 that grows by blocks of p vectors, with T = Q' (L - shift I)^-1 Q."
     def __init__(self,
@@ -132,7 +132,7 @@ class BlockKrylov(BlockBasis):
         self.rotate(self.S, n)
         return gather_vectors(self.Q.copyVec, n, self.v)
 
-# %% ../nbs/05b_krylov.ipynb #266175e1
+# %% ../nbs/05b_krylov.ipynb #e78a3ca4
 def too_few_pairs(
     eps,            # SLEPc solver, for its limits
     converged:int,  # pairs it found
@@ -145,12 +145,12 @@ def too_few_pairs(
         f'the eigenvalue solve ({converged} of {n} pairs)', 'DIVERGED_ITS', restarts, residual,
         f'allow more than {max_it} restarts (max_it) or a larger tolerance than {tol:g} (tol)')
 
-# %% ../nbs/05b_krylov.ipynb #5733d8e9
+# %% ../nbs/05b_krylov.ipynb #0cc072e9
 def _leading(ok):
     "How many are true before the first that is not."
     return int(np.argmin(np.append(ok, False)))
 
-# %% ../nbs/05b_krylov.ipynb #e41ea6d2
+# %% ../nbs/05b_krylov.ipynb #79f213d9
 def block_krylov_schur(
     eps,    # SLEPc solver that is set up, with shift-and-invert
     p:int,  # right-hand sides in a solve

@@ -6,7 +6,7 @@
 __all__ = ['OFFICIAL', 'PAPER', 'FACTOR_BYTES', 'MATRIX_BYTES', 'BASE_BYTES', 'Params', 'estimate_memory', 'free_memory',
            'check_memory']
 
-# %% ../nbs/09_params.ipynb #f6b04724
+# %% ../nbs/09_params.ipynb #8e21fe96
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Params:
 _MAY_BE_ZERO = {'sigma_s', 'sigma_c', 'rise', 'relaxed_iterations', 'semantic_b', 'color_b'}
 _WORDS = dict(eigen_which=('nearest', 'smallest'), cluster_method=('split', 'kmeans'), eigen_method=METHODS)
 
-# %% ../nbs/09_params.ipynb #830f46c4
+# %% ../nbs/09_params.ipynb #a4d39c70
 OFFICIAL = Params('official')
 PAPER = replace(
     OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive=False, feature_clip=np.inf, eigen_which='smallest',
@@ -107,7 +107,7 @@ def estimate_memory(
         factor = FACTOR_BYTES*reach*n*np.log2(max(n, 2))
     return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*reach*n)
 
-# %% ../nbs/09_params.ipynb #1b36db47
+# %% ../nbs/09_params.ipynb #f7e2ebdb
 def free_memory(
     folder='/sys/fs/cgroup', # where Linux keeps a container's limit
 ) -> int: # bytes
@@ -121,7 +121,7 @@ def free_memory(
     except (OSError, ValueError): return free    # no container, or one without a limit
     return min(free, limit - used + cached)
 
-# %% ../nbs/09_params.ipynb #d78fa958
+# %% ../nbs/09_params.ipynb #5160d251
 def check_memory(
     shape,                  # (h, w) of the image
     params:Params=OFFICIAL,

@@ -51,7 +51,7 @@ def prepare_features(
                               clip=params.feature_clip)
     return reduced, name
 
-# %% ../nbs/11_pipeline.ipynb #3b46380d
+# %% ../nbs/11_pipeline.ipynb #88045efa
 def image_affinities(
     image:np.ndarray,    # (h, w, 3) float64 in [0, 1], RGB
     features:np.ndarray, # (h, w, 3) in [0, 1], reduced
@@ -93,7 +93,7 @@ class Stages:
     def __enter__(self): return self
     def __exit__(self, *_): self.bar.close()
 
-# %% ../nbs/11_pipeline.ipynb #4334dfce
+# %% ../nbs/11_pipeline.ipynb #c0a476d2
 def _read_image(image):
     return load_image(image) if isinstance(image, (str, os.PathLike)) else checks.image(image)
 
@@ -127,7 +127,7 @@ def _relaxed(grouped, L, image, params, progress):
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, iterations=p.relaxed_iterations,
         floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, progress=progress)
 
-# %% ../nbs/11_pipeline.ipynb #5d576fd5
+# %% ../nbs/11_pipeline.ipynb #9eda3c6b
 @threadpool_limits.wrap(limits=1, user_api='blas')
 def semantic_soft_segmentation(
     image,              # (h, w, 3) float64 in [0, 1], RGB, or the path of an image file
@@ -165,7 +165,7 @@ def semantic_soft_segmentation(
         alphas=alphas, params=p, grouped_segments=grouped, initial_segments=initial, eigenvalues=lam, eigenvectors=V,
         laplacian=L, affinities=W, superpixels=labels, features=features, feature_source=source, timings=stage.timings)
 
-# %% ../nbs/11_pipeline.ipynb #8095dbb0
+# %% ../nbs/11_pipeline.ipynb #ede2bbb7
 def _first_components(lam, V, n, shape, seed):
     "k-means on eigenvectors 2 to n + 1, each divided by the square root of its eigenvalue (Levin et al. 2008)."
     order = np.argsort(lam)[1:n + 1]

@@ -21,7 +21,7 @@ from . import checks
 from .petsc import ConvergenceError, reason_name, root_cause
 from .sparsity import sparsity_weights
 
-# %% ../nbs/08_relaxed.ipynb #75cb43f9
+# %% ../nbs/08_relaxed.ipynb #fc1e0df9
 # Farid and Simoncelli 2004, 13 taps, four decimals
 INTERPOLATION = np.array([0, .0007, .0071, .0374, .1126, .2119, .2605, .2119, .1126, .0374, .0071, .0007, 0])
 DERIVATIVE = np.array([.0001, .0019, .0142, .0509, .0963, .0878, 0, -.0878, -.0963, -.0509, -.0142, -.0019, -.0001])
@@ -106,7 +106,7 @@ def layer_sums(
     "The sum over the layers as a product, several times as fast as a sum over so few columns."
     return X @ np.ones((X.shape[1], 1))
 
-# %% ../nbs/08_relaxed.ipynb #09c640f1
+# %% ../nbs/08_relaxed.ipynb #7829ef53
 class LayerSystem:
     "The operator L (x) I + diag(d) + penalty C'C on alphas (N, K)."
     def __init__(self,
@@ -133,7 +133,7 @@ class LayerSystem:
         "y = A x, as PETSc calls it."
         y.array = (self @ x.array_r.reshape(self.diagonal.shape)).ravel()
 
-# %% ../nbs/08_relaxed.ipynb #7a1c4777
+# %% ../nbs/08_relaxed.ipynb #98ed30df
 class PointBlockJacobi:
     "The inverse of each pixel's K x K block of a `LayerSystem`, by Sherman and Morrison's formula."
     def __init__(self,
@@ -154,7 +154,7 @@ class PointBlockJacobi:
         "y = B^-1 x, as PETSc calls it."
         y.array = self.solve(x.array_r.reshape(self.inverse.shape)).ravel()
 
-# %% ../nbs/08_relaxed.ipynb #42dcefab
+# %% ../nbs/08_relaxed.ipynb #389db677
 def layer_solver(
     system:LayerSystem,
     preconditioner,     # an object with `apply`, such as PointBlockJacobi(system)
@@ -177,7 +177,7 @@ def layer_solver(
     ksp.setFromOptions()
     return ksp
 
-# %% ../nbs/08_relaxed.ipynb #ba19dcd9
+# %% ../nbs/08_relaxed.ipynb #345914f9
 def _run(ksp, b, x):
     try: ksp.solve(b, x)
     except (PETSc.Error, SystemError) as e:
@@ -208,7 +208,7 @@ def solve_relaxed(
     if ksp.getConvergedReason() < 0: raise _failure(ksp)
     return x.array.reshape(rhs.shape).copy(), ksp.getIterationNumber()
 
-# %% ../nbs/08_relaxed.ipynb #a44f7900
+# %% ../nbs/08_relaxed.ipynb #6bf844ac
 def sparse_step(
     a:np.ndarray,     # (N, K) alphas so far
     given:np.ndarray, # (N, K) layers that they are pulled to
@@ -224,7 +224,7 @@ def sparse_step(
     u, v = sparsity_weights(a, gamma, floor)
     return solve_relaxed(LayerSystem(L, u + v + 1, penalty), v + given + penalty, a, **cg)[0]
 
-# %% ../nbs/08_relaxed.ipynb #574d8c17
+# %% ../nbs/08_relaxed.ipynb #ad68a21f
 def smoothing_step(
     a:np.ndarray,     # (N, K) alphas so far
     L:sp.csr_array,   # (N, N) Laplacian

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ARRAYS', 'LARGE', 'FORMAT', 'SoftSegments', 'match_layers', 'ordered_like']
 
-# %% ../nbs/10_result.ipynb #1dfc79a1
+# %% ../nbs/10_result.ipynb #7989228f
 import json
 import shutil
 import tempfile
@@ -23,7 +23,7 @@ from .params import Params
 from .pictures.colors import color_code
 from .pictures.files import save_image
 
-# %% ../nbs/10_result.ipynb #9ef44db0
+# %% ../nbs/10_result.ipynb #facbd6ff
 ARRAYS = ('alphas', 'grouped_segments', 'initial_segments', 'superpixels', 'features')  # always saved
 LARGE = ('eigenvalues', 'eigenvectors')                                   # with everything=True, and the matrices
 FORMAT = 2
@@ -39,7 +39,7 @@ def _write(segments, folder, everything):
     about = dict(params=asdict(segments.params), timings=segments.timings, feature_source=segments.feature_source)
     (folder/'segments.json').write_text(json.dumps(dict(format=FORMAT, **about), indent=1))
 
-# %% ../nbs/10_result.ipynb #3dfa8c74
+# %% ../nbs/10_result.ipynb #ccdeedf7
 def _swap(work, folder):
     "Give the finished folder `work` the name `folder`, in place of an old one."
     old = work.with_name(work.name + '-old')
@@ -66,7 +66,7 @@ def _tell_exists(folder, ours):
     why = 'one that exists' if ours else 'one that was not written by SoftSegments.save'
     checks.require(False, 'a new folder', f'{folder}, {why}', todo, FileExistsError)
 
-# %% ../nbs/10_result.ipynb #a72e19a7
+# %% ../nbs/10_result.ipynb #06b326ad
 def _read(folder):
     "The arguments of SoftSegments from a folder that `_write` filled."
     about = json.loads((folder/'segments.json').read_text())
@@ -159,7 +159,7 @@ def match_layers(
     i, j = linear_sum_assignment(cost)
     return np.where(j < alphas.shape[-1], j, -1), cost[i, j]
 
-# %% ../nbs/10_result.ipynb #96fad4a8
+# %% ../nbs/10_result.ipynb #37cea193
 def ordered_like(
     reference:np.ndarray, # (h, w, n)
     alphas:np.ndarray,    # (h, w, m)

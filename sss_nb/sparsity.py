@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['sparsity_weights', 'alpha_sparsity']
 
-# %% ../nbs/06b_sparsity.ipynb #7cc419ff
+# %% ../nbs/06b_sparsity.ipynb #879c6d14
 import numpy as np
 
 # %% ../nbs/06b_sparsity.ipynb #5106a5a6

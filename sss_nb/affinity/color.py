@@ -9,6 +9,7 @@ __all__ = ['color_affinity']
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import erf
+
 from .. import checks
 from ..superpixels import link_regions, region_centroids, region_means, regions_within
 
@@ -24,7 +25,9 @@ def color_affinity(
     """Nonlocal colour affinity W_C, eq. 3: superpixels of like colour within `radius`.
 
     Raises ValueError if `image` is not an image in [0, 1] or `labels` do not cover it."""
-    image = checks.image(image); labels = checks.labels(labels, image.shape[:2])
-    pairs = regions_within(labels, radius); colors = region_means(image, labels)
+    image = checks.image(image)
+    labels = checks.labels(labels, image.shape[:2])
+    pairs = regions_within(labels, radius)
+    colors = region_means(image, labels)
     distance = np.linalg.norm(colors[pairs[:, 0]] - colors[pairs[:, 1]], axis=1)
     return link_regions(pairs, (erf(a*(b - distance)) + 1)/2, region_centroids(labels), labels.shape)

@@ -9,9 +9,9 @@ __all__ = ['semantic_affinity']
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import erf
+
 from .. import checks
-from ..superpixels import region_means, region_centroids, adjacent_regions
-from ..superpixels import link_regions
+from ..superpixels import adjacent_regions, link_regions, region_centroids, region_means
 
 # %% ../../nbs/03c_affinity.semantic.ipynb #6b9b23d2
 def semantic_affinity(
@@ -24,7 +24,9 @@ def semantic_affinity(
     """Semantic affinity W_S, eq. 4: adjacent superpixels attract or repel each other by their mean features.
 
     Raises ValueError if `features` are not finite (h, w, d) numbers or `labels` do not cover them."""
-    labels = checks.labels(labels); features = checks.features(features, labels.shape)
-    pairs = adjacent_regions(labels); means = region_means(features, labels)
+    labels = checks.labels(labels)
+    features = checks.features(features, labels.shape)
+    pairs = adjacent_regions(labels)
+    means = region_means(features, labels)
     distance = np.linalg.norm(means[pairs[:, 0]] - means[pairs[:, 1]], axis=1)
     return link_regions(pairs, erf(a*(b - distance)), region_centroids(labels), labels.shape)

@@ -9,6 +9,7 @@ __all__ = ['Bottleneck', 'low_rank_linear', 'HypercolumnDeepLab']
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/02_hypercolumn.ipynb #93aefe10

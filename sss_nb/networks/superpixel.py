@@ -9,6 +9,7 @@ __all__ = ['ResidualPair', 'SuperpixelNet']
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/03_superpixel.ipynb #83e44f68

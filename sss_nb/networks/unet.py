@@ -9,6 +9,7 @@ __all__ = ['UNetFeatures']
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/04_unet.ipynb #b660d998

@@ -5,15 +5,19 @@
 # %% auto #0
 __all__ = ['write_atomic', 'encode_image', 'save_image', 'load_image']
 
-# %% ../../nbs/pictures/01_files.ipynb #4a42f25b
-import difflib, hashlib, json, os, re, struct, sys, zlib
-from importlib.resources import files
+# %% ../../nbs/pictures/01_files.ipynb #3d1bc1e5
+import os
+import re
+import struct
+import sys
+import zlib
 from io import BytesIO
 from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
+
 from .. import checks
 
 # %% ../../nbs/pictures/01_files.ipynb #1198f257

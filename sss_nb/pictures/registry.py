@@ -5,16 +5,13 @@
 # %% auto #0
 __all__ = ['data_dir', 'figures_dir', 'registry', 'fetch']
 
-# %% ../../nbs/pictures/02_registry.ipynb #4f18c3a3
-import difflib, hashlib, json, os, re, struct, sys, zlib
+# %% ../../nbs/pictures/02_registry.ipynb #473eae60
+import difflib
+import hashlib
+import json
+import os
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from scipy.ndimage import gaussian_filter
-from scipy.sparse import csr_array
-from .files import load_image
 
 # %% ../../nbs/pictures/02_registry.ipynb #9881e953
 def _checkout():

@@ -5,16 +5,9 @@
 # %% auto #0
 __all__ = ['SCENE_LAYERS', 'synthetic_layers', 'synthetic_scene']
 
-# %% ../../nbs/pictures/03_scene.ipynb #d3c3c874
-import difflib, hashlib, json, os, re, struct, sys, zlib
-from importlib.resources import files
-from io import BytesIO
-from pathlib import Path
+# %% ../../nbs/pictures/03_scene.ipynb #e8f97709
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import csr_array
-from .. import checks
 
 # %% ../../nbs/pictures/03_scene.ipynb #5f728e8d
 SCENE_LAYERS = ('background', 'ball in motion', 'disc out of focus', 'box', 'fur')
