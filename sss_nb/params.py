@@ -6,7 +6,7 @@
 __all__ = ['OFFICIAL', 'PAPER', 'FACTOR_BYTES', 'MATRIX_BYTES', 'BASE_BYTES', 'Params', 'estimate_memory', 'free_memory',
            'check_memory']
 
-# %% ../nbs/09_params.ipynb #8e21fe96
+# %% ../nbs/09_params.ipynb #cb86a4fe
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Params:
     constrained_gamma:float = .8  # exponent of the sparsity
     constrained_iterations:int = 40
     constrained_weight:float = .3 # the sparsity weights carry this number to the power of gamma
-    early_pixels:int = 25_600     # pixels in all but its last two iterations, where an image has over four times as many
+    early_pixels:int = 25_600     # pixels in all but its last two iterations, where an image has four times more
     # grouping and relaxed sparsification (sec. 3.4)
     layers:int = 5                # layers in the result
     clean:tuple = (.1, .9)        # alphas snapped to 0 and 1 before the relaxed step; None: none is
@@ -85,7 +85,7 @@ class Params:
 _MAY_BE_ZERO = {'sigma_s', 'sigma_c', 'rise', 'relaxed_iterations', 'semantic_b', 'color_b'}
 _WORDS = dict(eigen_which=('nearest', 'smallest'), cluster_method=('split', 'kmeans'), eigen_method=METHODS)
 
-# %% ../nbs/09_params.ipynb #a4d39c70
+# %% ../nbs/09_params.ipynb #f14cc98c
 OFFICIAL = Params('official')
 PAPER = replace(
     OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive=False, feature_clip=np.inf, eigen_which='smallest',
@@ -107,7 +107,7 @@ def estimate_memory(
         factor = FACTOR_BYTES*reach*n*np.log2(max(n, 2))
     return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*reach*n)
 
-# %% ../nbs/09_params.ipynb #f7e2ebdb
+# %% ../nbs/09_params.ipynb #fb51e513
 def free_memory(
     folder='/sys/fs/cgroup', # where Linux keeps a container's limit
 ) -> int: # bytes
@@ -121,7 +121,7 @@ def free_memory(
     except (OSError, ValueError): return free    # no container, or one without a limit
     return min(free, limit - used + cached)
 
-# %% ../nbs/09_params.ipynb #5160d251
+# %% ../nbs/09_params.ipynb #eebfb549
 def check_memory(
     shape,                  # (h, w) of the image
     params:Params=OFFICIAL,
