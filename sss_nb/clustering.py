@@ -16,19 +16,28 @@ from . import checks
 # %% ../nbs/06a_clustering.ipynb #8e7cd84f
 def kmeans(
     points:np.ndarray, # (n, d) float
-    k:int,             # number of clusters
+    k:int,             # number of clusters, 1 to n
     rng:np.random.Generator,
     restarts:int=7,    # independent runs; the best is kept
     iterations:int=50, # of Lloyd's algorithm, in each run
 ) -> tuple[np.ndarray, float]: # centres (k, d), distortion: mean squared distance to the nearest centre
-    "The best of several k-means runs. Raises ValueError if there are no clusters, or more than points."
+    """The best of several k-means runs. Raises ValueError if there are no clusters, or more than points.
+
+    >>> centers, distortion = kmeans(np.array([[0.], [2], [10], [12]]), 2, np.random.default_rng(0))
+    >>> float(distortion)
+    1.0
+    """
     todo = 'at least one, and no more than there are points'
     checks.integer('the number of clusters', k, least=1, most=len(points), todo=todo)
-    def run():
-        centers = _lloyd(points, _plus_plus(points, k, rng), iterations)
-        return centers, np.square(vq(points, centers)[1]).mean()
-    return min((run() for _ in range(restarts)), key=lambda r: r[1])
+    runs = [_one_run(points, k, rng, iterations) for _ in range(restarts)]
+    return min(runs, key=lambda run: run[1])
 
+def _one_run(points, k, rng, iterations):
+    centers = _lloyd(points, _plus_plus(points, k, rng), iterations)
+    _, distance = vq(points, centers)
+    return centers, np.square(distance).mean()
+
+# %% ../nbs/06a_clustering.ipynb #6274e898
 def _lloyd(points, centers, iterations):
     "Lloyd's iterations from given centres; a cluster that loses all its points keeps its centre."
     with warnings.catch_warnings():
@@ -45,6 +54,31 @@ def _plus_plus(points, k, rng):
         d2 = np.minimum(d2, np.square(points - centers[-1]).sum(1))
     return np.array(centers)
 
+# %% ../nbs/06a_clustering.ipynb #07618667
+def _split(points, rng):
+    "Two centres for one cluster, and by how much the sum of squared distances falls."
+    if len(points) < 2 or not np.ptp(points, axis=0).any(): return None, 0.
+    centers, distortion = kmeans(points, 2, rng, restarts=1, iterations=20)
+    return centers, np.square(points - points.mean(0)).sum() - distortion*len(points)
+
+# %% ../nbs/06a_clustering.ipynb #000b85c2
+def _grow(points, n, start, refresh_below, rng):
+    "n centres: k-means with `start`, then the most profitable split until there are n, or no split gains anything."
+    centers = kmeans(points, start, rng)[0]
+    splits = []                                         # of the first clusters, in their order; the others are new
+    while len(centers) < n:
+        labels = vq(points, centers)[0]
+        new = range(len(splits), len(centers))
+        splits += [_split(points[labels == k], rng) for k in new]
+        best = int(np.argmax([gain for _, gain in splits]))
+        halves, gain = splits.pop(best)
+        if gain <= 0: break
+        centers = np.concatenate([np.delete(centers, best, 0), halves])
+        if len(centers) < refresh_below:
+            centers = _lloyd(points, centers, 20)
+            splits = []
+    return centers
+
 # %% ../nbs/06a_clustering.ipynb #3b266355
 def init_segments(
     features:np.ndarray, # (h, w, d)
@@ -52,8 +86,8 @@ def init_segments(
     *,
     method:str='split',  # 'split': grown by splitting (OFFICIAL); 'kmeans': k-means at once (PAPER)
     seed:int=0,          # of the k-means seeds
-    start:int=5,         # 'split': clusters to begin with
-    refresh_below:int=13,# 'split': with fewer clusters than this, k-means runs over the whole sample after each split
+    start:int=5,         # 'split': clusters to begin with, made by seven runs of k-means
+    refresh_below:int=13,# 'split': with fewer clusters than this, k-means over the whole sample after each split
     pixels:int=51_200,   # pixels that the centres are found from, drawn at random in larger images
 ) -> np.ndarray: # (h, w) int labels 0..m-1; m is smaller than `clusters` if the features have fewer distinct values
     """First labels for the constrained step (sec. 3.4).
@@ -67,7 +101,7 @@ def init_segments(
     features = checks.features(features)
     checks.one_of('method', method, ('split', 'kmeans'))
     points, rng = features.reshape(-1, features.shape[-1]), np.random.default_rng(seed)
-    todo = f'the image has {len(points)} pixels; the paper has 40: ask for fewer only where the image is that small'
+    todo = 'each needs a pixel; the paper has 40'
     checks.integer('the number of clusters', clusters, least=1, most=len(points), todo=todo)
     sample = _sample(points, max(pixels, clusters), rng)
     n = min(clusters, len(np.unique(sample, axis=0)))
@@ -80,27 +114,3 @@ def init_segments(
 def _sample(points, n, rng):
     "All points, or n of them drawn at random where there are more."
     return points if len(points) <= n else points[rng.choice(len(points), n, replace=False)]
-
-# %% ../nbs/06a_clustering.ipynb #07618667
-def _split(points, rng):
-    "Two centres for one cluster, and by how much the sum of squared distances falls."
-    if len(points) < 2 or not np.ptp(points, axis=0).any(): return None, 0.
-    centers, distortion = kmeans(points, 2, rng, restarts=1, iterations=20)
-    return centers, np.square(points - points.mean(0)).sum() - distortion*len(points)
-
-def _grow(points, n, start, refresh_below, rng):
-    "n centres: k-means with `start`, then the most profitable split until there are n."
-    centers = kmeans(points, start, rng)[0]
-    splits = {}
-    while len(centers) < n:
-        labels = vq(points, centers)[0]
-        for k in range(len(centers)):
-            if k not in splits: splits[k] = _split(points[labels == k], rng)
-        best = max(splits, key=lambda k: splits[k][1])
-        if splits[best][1] <= 0: break
-        centers = np.concatenate([np.delete(centers, best, 0), splits[best][0]])
-        if len(centers) < refresh_below:
-            centers, splits = _lloyd(points, centers, 20), {}
-        else:
-            splits = {k - (k > best): s for k, s in splits.items() if k != best}
-    return centers
