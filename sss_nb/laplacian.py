@@ -22,16 +22,21 @@ def combine_affinities(
 ) -> sp.csr_array: # (N, N) symmetric
     """W = W_L + sigma_s W_S + sigma_c W_C, the graph of sec. 3.4.
 
-    Raises ValueError if a matrix is no affinity (see `checks.symmetric`), if the sizes differ, or if a weight is negative."""
+    Raises ValueError if a matrix is no affinity (see `checks.symmetric`), if sizes differ, or if a weight is negative.
+
+    >>> combine_affinities([[0, 1], [1, 0]], [[0, -1], [-1, 0]], sigma_s=.25).toarray()[0]
+    array([0.  , 0.75])
+    """
     W = checks.symmetric('the affinity W_L', W_L)
-    checks.number('sigma_s', sigma_s, least=0, todo='0 switches the term off')
-    checks.number('sigma_c', sigma_c, least=0, todo='0 switches the term off')
     for name, extra, weight in (('W_S', W_S, sigma_s), ('W_C', W_C, sigma_c)):
-        if extra is None or weight == 0: continue
-        extra = checks.symmetric(f'the affinity {name}', extra)
-        checks.shaped(f'{name}, like W_L,', extra, W.shape, 'make both from images of one size')
-        W = W + weight*extra
+        checks.number(f'the weight of {name}', weight, least=0, todo='0 switches the term off')
+        if extra is not None and weight > 0: W = W + weight*_like(W, name, extra)
     return W
+
+def _like(W, name, extra):
+    "`extra` as a sparse matrix, if it is an affinity of the size of `W`."
+    extra = checks.symmetric(f'the affinity {name}', extra)
+    return checks.shaped(f'{name}, like W_L,', extra, W.shape, 'make both from images of one size')
 
 # %% ../nbs/04_laplacian.ipynb #9be0b0aa
 def graph_laplacian(
@@ -40,7 +45,12 @@ def graph_laplacian(
 ) -> sp.csr_array: # (N, N) symmetric, as exactly as W is
     """Graph Laplacian: D^-1/2 (D - W) D^-1/2 of eq. 6, or D - W.
 
-    Raises ValueError if W is no affinity (see `checks.symmetric`), or if `normalized` and some pixel's degree is not positive."""
+    Raises ValueError if W is not square and finite, or if `normalized` and some pixel's degree is not positive.
+
+    >>> graph_laplacian([[0, 2], [2, 0]]).toarray()
+    array([[ 2., -2.],
+           [-2.,  2.]])
+    """
     W = checks.square('the affinity W', W)
     degree = W.sum(1)
     L = checks.compact((sp.diags_array(degree) - W).tocsr())

@@ -6,22 +6,24 @@
 __all__ = ['to_petsc', 'ConvergenceError', 'root_cause', 'reason_name']
 
 # %% ../nbs/05a_petsc.ipynb #7db90e68
-import numpy as np
 import scipy.sparse as sp
 from petsc4py import PETSc
+
+from . import checks
 
 # %% ../nbs/05a_petsc.ipynb #59da2dd3
 def to_petsc(
     A:sp.csr_array, # (N, N) sparse matrix, the same on every process
     comm=None,      # MPI communicator; None is PETSc's own, all processes of the run
 ) -> PETSc.Mat:     # (N, N) AIJ matrix, rows spread over the processes
-    "A scipy sparse matrix as a PETSc matrix. Raises ValueError if `A` is not square, is empty or holds values that are not finite."
-    A = sp.csr_array(A, dtype=float)
-    if A.shape[0] != A.shape[1] or not A.shape[0]:
-        raise ValueError(f'expected a square matrix with at least one row, got shape {A.shape}')
-    if not np.isfinite(A.data).all():
-        raise ValueError(f'expected finite entries, got {np.count_nonzero(~np.isfinite(A.data))} NaN or infinite ones; '
-                         'look for them in the image or the features')
+    """A scipy sparse matrix as a PETSc matrix.
+
+    Raises ValueError if `A` is not square, is empty or holds values that are not finite.
+
+    >>> to_petsc(sp.eye_array(3)).getSize()
+    (3, 3)
+    """
+    A = checks.square('the matrix', A)
     M = PETSc.Mat().create(comm=comm)
     M.setSizes(A.shape)
     M.setType('aij')
@@ -43,7 +45,8 @@ class ConvergenceError(RuntimeError):
         residual:float, # the residual norm it reached
         advice:str,     # what to change
     ):
-        super().__init__(f'{what} did not converge: {reason} after {iterations} iterations, residual {residual:.3g}; {advice}')
+        ended = f'{reason} after {iterations} iterations, residual {residual:.3g}'
+        super().__init__(f'{what} did not converge: {ended}; {advice}')
         self.reason, self.iterations, self.residual = reason, iterations, residual
 
 # %% ../nbs/05a_petsc.ipynb #348cee87
@@ -58,4 +61,5 @@ def reason_name(
 ) -> str:        # for example 'CONVERGED_RTOL' or 'DIVERGED_MAX_IT'
     "The word for a solver's convergence reason."
     code = solver.getConvergedReason()
-    return next((k for k, v in vars(type(solver).ConvergedReason).items() if v == code and k.isupper()), str(code))
+    names = [name for name, value in vars(type(solver).ConvergedReason).items() if value == code and name.isupper()]
+    return names[0] if names else str(code)

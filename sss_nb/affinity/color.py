@@ -24,7 +24,12 @@ def color_affinity(
 ) -> sp.csr_array: # (h*w, h*w) symmetric, weights in [0, 1], between centroid pixels
     """Nonlocal colour affinity W_C, eq. 3: superpixels of like colour within `radius`.
 
-    Raises ValueError if `image` is not an image in [0, 1] or `labels` do not cover it."""
+    Raises ValueError if `image` is not an image in [0, 1] or `labels` do not cover it.
+
+    >>> W = color_affinity(np.full((4, 6, 3), .5), np.arange(24).reshape(4, 6)//12)
+    >>> W.nnz, W.max().item()   # two regions of one colour, whose centroids are too far apart
+    (0, 0.0)
+    """
     image = checks.image(image)
     labels = checks.labels(labels, image.shape[:2])
     pairs = regions_within(labels, radius)

@@ -17,20 +17,13 @@ def whiten_windows(
     epsilon:float,    # regularisation, added to the covariance as epsilon / window area
     radius:int,       # window radius: 1 means 3x3
     out:np.ndarray|None=None, # memory for the result, or None
-) -> np.ndarray: # (n, 3, h-2*radius, w-2*radius): for each of the n places in a window, row by row, C^-1 (I - mu) / sqrt(n) in every window
-    "Whitened colours of every window inside `image`: centred, then forward substitution with the Cholesky factor of the covariance."
+) -> np.ndarray: # (n, 3, h-2*radius, w-2*radius): C^-1 (I - mu) / sqrt(n) for each of a window's n places
+    "Whitened colours of every window inside `image`: centred, then forward substitution with the Cholesky factor."
     k, (h, w), rgb = 2*radius + 1, image.shape[:2], image.transpose(2, 0, 1)
     y = np.stack([rgb[:, dy:h - k + 1 + dy, dx:w - k + 1 + dx] for dy, dx in np.ndindex(k, k)], out=out)
     y -= y.mean(0)
     y /= k
-    cov = lambda a, b: np.einsum('n...,n...->...', y[:, a], y[:, b]) + (a == b)*epsilon/k**2
-    c00, c10, c20, c11, c21, c22 = cov(0, 0), cov(1, 0), cov(2, 0), cov(1, 1), cov(2, 1), cov(2, 2)
-    c00 = np.sqrt(c00)
-    c10 /= c00
-    c20 /= c00
-    c11 = np.sqrt(c11 - c10**2)
-    c21 = (c21 - c20*c10)/c11
-    c22 = np.sqrt(c22 - c20**2 - c21**2)
+    c00, c10, c11, c20, c21, c22 = _cholesky_factors(y, epsilon/k**2)
     for y0, y1, y2 in y:                       # views of the three channels, one window place after the other
         y0 /= c00
         y1 -= c10*y0
@@ -39,6 +32,18 @@ def whiten_windows(
         y2 -= c21*y1
         y2 /= c22
     return y
+
+# %% ../../nbs/03a_affinity.matting.ipynb #aff4676c
+def _cholesky_factors(y, shift):
+    "The six entries, row by row, of the lower factor of each window's covariance, its diagonal raised by `shift`."
+    def cov(a, b): return np.einsum('n...,n...->...', y[:, a], y[:, b]) + (a == b)*shift
+    c00, c10, c20, c11, c21, c22 = cov(0, 0), cov(1, 0), cov(2, 0), cov(1, 1), cov(2, 1), cov(2, 2)
+    c00 = np.sqrt(c00)
+    c10 /= c00
+    c20 /= c00
+    c11 = np.sqrt(c11 - c10**2)
+    c21 = (c21 - c20*c10)/c11
+    return c00, c10, c11, c20, c21, np.sqrt(c22 - c20**2 - c21**2)
 
 # %% ../../nbs/03a_affinity.matting.ipynb #491b638e
 def affinity_bands(
@@ -50,7 +55,8 @@ def affinity_bands(
     k, (h, w) = 2*radius + 1, image.shape[:2]
     rows = max(1, 10_000//w)
     place = list(np.ndindex(k, k))
-    pairs = [(p, q, (place[q][0] - place[p][0])*w + place[q][1] - place[p][1]) for p in range(k*k) for q in range(p, k*k)]
+    offset = [y*w + x for y, x in place]
+    pairs = [(p, q, offset[q] - offset[p]) for p in range(k*k) for q in range(p, k*k)]
     bands = {d: np.zeros((h, w)) for d in sorted({d for _, _, d in pairs})}
     memory = np.empty((k*k, 3, rows, w - k + 1))
     for top in range(0, h - k + 1, rows):
@@ -65,23 +71,29 @@ def affinity_bands(
 def matting_affinity(
     image:np.ndarray,     # (h, w, 3) float64 in [0, 1], RGB; at least as large as one window
     *,
-    epsilon:float=1e-7,   # regularisation of the colour covariance, at least 1e-12, divided by the window's area; 1e-7 as in the released program
+    epsilon:float=1e-7,   # regularisation, at least 1e-12, divided by the window's area; 1e-7 in the released program
     radius:int=1,         # window radius: 1 means 3x3 (released program), 2 means 5x5 (the paper's text)
 ) -> sp.csr_array: # (h*w, h*w) symmetric, row-major pixels
     """Matting affinity W_L (sec. 3.1; Levin, Rav-Acha and Lischinski 2008).
 
-    Raises ValueError if `image` is not an image in [0, 1] or is smaller than one window, or if `radius` or `epsilon` is out of range."""
+    Raises ValueError if `image` is not an image in [0, 1] or is smaller than one window, or if `radius` or `epsilon`
+    is out of range.
+
+    >>> W = matting_affinity(np.full((3, 3, 3), .5))   # one flat window: nine pixels, a ninth for each pair
+    >>> W.shape, round(W[0, 8].item(), 6)
+    ((9, 9), 0.111111)
+    """
     image = checks.image(image)
-    h, w = image.shape[:2]
-    if not isinstance(radius, (int, np.integer)) or radius < 1:
-        raise ValueError(f'expected radius to be a whole number of at least 1, got {radius!r}: 1 gives 3x3 windows')
-    if not 1e-12 <= epsilon < np.inf: raise ValueError(f'expected epsilon of at least 1e-12, got {epsilon}: flat windows are singular without it; 1e-7 is usual')
-    if min(h, w) < 2*radius + 1:
-        raise ValueError(f'expected an image of at least {2*radius + 1}x{2*radius + 1} pixels for radius {radius}, got {h}x{w}: '
-                         'use a larger image or a smaller radius')
-    bands = affinity_bands(image, epsilon, radius)
-    diagonals = np.zeros((2*len(bands) - 1, h*w))       # as SciPy stores them: entry j of a row belongs to column j
-    for n, (d, band) in enumerate(bands.items()):
-        diagonals[-n] = band.ravel()
-        diagonals[n, d:] = band.ravel()[:h*w - d]
-    return sp.dia_array((diagonals, [*bands, *(-d for d in reversed(bands) if d)]), shape=(h*w, h*w)).tocsr()
+    checks.number('epsilon', epsilon, least=1e-12, todo='flat windows are singular without it; 1e-7 is usual')
+    checks.integer('radius', radius, least=1, most=(min(image.shape[:2]) - 1)//2, todo='1 gives 3x3 windows')
+    return _from_bands(affinity_bands(image, epsilon, radius))
+
+def _from_bands(bands):
+    "The symmetric matrix that has each band on both sides of its diagonal."
+    n = bands[0].size
+    diagonals = np.zeros((2*len(bands) - 1, n))       # as SciPy stores them: entry j of a row belongs to column j
+    for k, (d, band) in enumerate(bands.items()):
+        diagonals[-k] = band.ravel()
+        diagonals[k, d:] = band.ravel()[:n - d]
+    offsets = [*bands, *(-d for d in reversed(bands) if d)]
+    return sp.dia_array((diagonals, offsets), shape=(n, n)).tocsr()

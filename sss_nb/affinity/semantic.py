@@ -23,7 +23,12 @@ def semantic_affinity(
 ) -> sp.csr_array: # (h*w, h*w) symmetric, weights in [-1, 1], between centroid pixels
     """Semantic affinity W_S, eq. 4: adjacent superpixels attract or repel each other by their mean features.
 
-    Raises ValueError if `features` are not finite (h, w, d) numbers or `labels` do not cover them."""
+    Raises ValueError if `features` are not finite (h, w, d) numbers or `labels` do not cover them.
+
+    >>> labels = np.array([[0, 0, 0, 1, 1, 1]]*3)
+    >>> semantic_affinity(labels[..., None]*.8, labels).min().item()   # neighbours, of unlike features
+    -1.0
+    """
     labels = checks.labels(labels)
     features = checks.features(features, labels.shape)
     pairs = adjacent_regions(labels)

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['area_weights', 'linear_weights', 'resize_image', 'resize_labels']
 
-# %% ../../nbs/pictures/00_resize.ipynb #00c42015
+# %% ../../nbs/pictures/00_resize.ipynb #e2fe5c28
 import numpy as np
 from scipy.sparse import csr_array
 
 from .. import checks
 
-# %% ../../nbs/pictures/00_resize.ipynb #e4d7b7af
+# %% ../../nbs/pictures/00_resize.ipynb #71990f3b
 def area_weights(
     old:int, # pixels along an axis
     new:int, # pixels it gets, at most `old`
@@ -21,7 +21,7 @@ def area_weights(
     overlap = np.minimum(edge[1:, None], start + 1) - np.maximum(edge[:-1, None], start)
     return csr_array(np.maximum(overlap, 0)*new/old)
 
-# %% ../../nbs/pictures/00_resize.ipynb #99b6189c
+# %% ../../nbs/pictures/00_resize.ipynb #0f024b34
 def linear_weights(
     old:int, # pixels along an axis
     new:int, # pixels it gets
@@ -33,7 +33,7 @@ def linear_weights(
     weights, columns = np.concatenate([1 - (at - left), at - left]), np.concatenate([left, right])
     return csr_array((weights, (np.tile(np.arange(new), 2), columns)), shape=(new, old))
 
-# %% ../../nbs/pictures/00_resize.ipynb #c0807c38
+# %% ../../nbs/pictures/00_resize.ipynb #62e5823c
 def _along_first(a, new):
     "`a` with `new` entries along its first axis."
     old = len(a)
@@ -51,7 +51,7 @@ def resize_image(
     resized = _along_first(_along_first(image, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
     return np.ascontiguousarray(resized, dtype=image.dtype)
 
-# %% ../../nbs/pictures/00_resize.ipynb #2112f357
+# %% ../../nbs/pictures/00_resize.ipynb #f51c0764
 def resize_labels(
     labels:np.ndarray, # (h, w) int
     size:tuple,        # (rows, columns) of the result, each at least 1
