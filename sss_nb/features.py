@@ -24,28 +24,46 @@ _numeric = 'double single logical int8 uint8 int16 uint16 int32 uint32 int64 uin
 
 def _pick(names, key, path):
     "The one variable to read of those in `path`: `key`, else `embedmap`, else the only one there is."
-    name = key or ('embedmap' if 'embedmap' in names else names[0] if len(names) == 1 else None)
-    if name not in names:
-        raise LookupError(f"expected {f'a variable {key!r}' if key else 'one variable'} in {path}, got {', '.join(names) or 'none'}; name one: key=...")
-    return name
+    if key is None and 'embedmap' in names: return 'embedmap'
+    if key is None and len(names) == 1: return names[0]
+    wanted = f'a variable {key!r} in {path}' if key else f'one variable in {path}'
+    checks.require(key in names, wanted, ', '.join(names) or 'none', 'name one: key=...', LookupError)
+    return key
 
+# %% ../nbs/01_features.ipynb #dbbe24ab
 def _read_numpy(path, key):
+    "The array in a .npy file, or one of those in a .npz file."
     with open(path, 'rb') as file:
         start = file.read(6)
         file.seek(0)
-        if start and not start.startswith((b'\x93NUMPY', b'PK')): raise ValueError(f'it starts with {start!r}, as no NumPy file does')
+        known = not start or start.startswith((b'\x93NUMPY', b'PK'))
+        checks.require(known, 'the first bytes of a NumPy file', start)
         z = np.load(file, allow_pickle=False)
         return z[_pick(z.files, key, path)] if isinstance(z, np.lib.npyio.NpzFile) else z
 
 def _read_mat(path, key):
+    "One array of a MATLAB file of version 5 to 7."
     kinds = {name: kind for name, _, kind in whosmat(path)}
     name = _pick(list(kinds), key, path)
-    if kinds[name] not in _numeric: raise ValueError(f'{name} is of the MATLAB class {kinds[name]}, not an array of numbers')
+    checks.require(kinds[name] in _numeric, f'{name} to be an array of numbers', f'the MATLAB class {kinds[name]}')
     return loadmat(path, variable_names=[name])[name]
+
+def _read(path, key):
+    "The array in a file of one of these kinds. Raises ValueError if the file is damaged."
+    kind = path.suffix.lower()
+    try: return _read_mat(path, key) if kind == '.mat' else _read_numpy(path, key)
+    except NotImplementedError:
+        todo = f"save it again in MATLAB: save('{path.name}', 'embedmap', '-v7')"
+        got = f'{path} of version 7.3 (HDF5)'
+        raise ValueError(f'expected a MATLAB file of version 5 to 7, got {got}; {todo}') from None
+    except Exception as error:      # a damaged file makes the readers raise almost anything
+        if type(error) is LookupError: raise
+        got = f'{path}, which cannot be read ({error}); write it again, as plain numbers'
+        raise ValueError(f'expected a whole {kind} file, got {got}') from error
 
 # %% ../nbs/01_features.ipynb #c5b8dcc1
 def _picture(features, given):
-    "Three channels of bytes are a picture: its values are brought to [0, 1]."
+    "`features`, brought to [0, 1] if they were given as three channels of bytes."
     return features/255 if features.shape[2] == 3 and getattr(given, 'dtype', None) == np.uint8 else features
 
 def load_features(
@@ -53,24 +71,26 @@ def load_features(
     shape:tuple=None, # (h, w) of the image they belong to; None: not compared
     key:str=None,     # the variable in a .npz or .mat file; None: `embedmap`, or the only one
 ) -> np.ndarray: # (h, w, d) float64
-    "Features from an array or a file. Raises FileNotFoundError, LookupError (variable), TypeError, or ValueError (file or values)."
+    """Features from an array or a file.
+
+    Raises FileNotFoundError, LookupError (variable), TypeError, or ValueError (file or values).
+
+    >>> load_features(np.eye(3)[None]).shape
+    (1, 3, 3)
+    """
     if not isinstance(source, (str, os.PathLike)): return _picture(checks.features(source, shape), source)
     path = Path(source).expanduser()
-    kind = path.suffix.lower()
-    if kind not in ['.npy', '.npz', '.mat', *_pictures]:
-        raise ValueError(f"expected features in a file .npy, .npz, .mat or {', '.join(_pictures)}, got {path}; save them as .npy: numpy.save; "
-                         'weights of a network (.safetensors) become a network first: sss_nb.networks.core.load_weights(path)')
-    if not path.is_file(): raise FileNotFoundError(f'expected features at {path}, got no such file; check the path')
-    if kind in _pictures: return checks.features(load_image(path), shape)
-    try: f = (_read_mat if kind == '.mat' else _read_numpy)(path, key)
-    except NotImplementedError:
-        raise ValueError(f"expected a MATLAB file of version 5 to 7, got {path} of version 7.3 (HDF5); save it again in MATLAB: "
-                         f"save('{path.name}', 'embedmap', '-v7')") from None
-    except Exception as e:      # a damaged file makes the readers raise almost anything
-        if type(e) is LookupError: raise
-        raise ValueError(f'expected a whole {kind} file, got {path}, which cannot be read ({e}); write it again, as plain numbers') from e
+    if path.suffix.lower() not in ['.npy', '.npz', '.mat', *_pictures]: _tell_not_features(path)
+    path = checks.existing_file(path, 'features')
+    if path.suffix.lower() in _pictures: return checks.features(load_image(path), shape)
+    f = _read(path, key)
     try: return _picture(checks.features(f, shape), f)
-    except (TypeError, ValueError) as e: raise type(e)(f'{path}: {e}') from None
+    except (TypeError, ValueError) as error: raise type(error)(f'{path}: {error}') from None
+
+def _tell_not_features(path):
+    kinds = f"features in a file .npy, .npz, .mat or {', '.join(_pictures)}"
+    network = 'weights (.safetensors) become a network first: sss_nb.networks.core.load_weights(path)'
+    checks.require(False, kinds, path, f'save them as .npy: numpy.save; {network}')
 
 # %% ../nbs/01_features.ipynb #c3919a62
 def box_mean(
@@ -79,21 +99,11 @@ def box_mean(
     mirror:bool=False, # even windows reach further down and right instead of up and left
 ) -> np.ndarray: # (..., h, w) mean of the pixels in the window that are inside the image
     "Mean over a square window about each pixel, cut at the border."
+    origin = -1 if mirror and window % 2 == 0 else 0
     def total(x):
-        for axis in (-1, -2): x = uniform_filter1d(x, window, axis, mode='constant', origin=-(mirror and window % 2 == 0))
+        for axis in (-1, -2): x = uniform_filter1d(x, window, axis, mode='constant', origin=origin)
         return x
     return total(x)/total(np.ones(x.shape[-2:]))
-
-# %% ../nbs/01_features.ipynb #a47e5ed1
-def _check_guided(guide, values, window, epsilon):
-    guide, values = checks.image(guide), np.asarray(values)
-    if values.ndim not in (2, 3) or values.shape[:2] != guide.shape[:2]:
-        raise ValueError(f'expected values of shape (h, w) or (h, w, d) with the size {guide.shape[:2]} of the guide, got {values.shape}; resize one of them')
-    if not np.isfinite(values).all(): raise ValueError('expected finite values, got NaN or infinite ones; fill them: np.nan_to_num(values)')
-    if not (isinstance(window, (int, np.integer)) and window > 0):
-        raise ValueError(f'expected a window of at least 1 pixel, as an integer, got {window!r}; the released program has 10')
-    if not (np.isfinite(epsilon) and epsilon > 0): raise ValueError(f'expected epsilon > 0, got {epsilon!r}; the released program has 0.01')
-    return guide, values
 
 # %% ../nbs/01_features.ipynb #225dfbaf
 def guided_operator(
@@ -102,16 +112,16 @@ def guided_operator(
     epsilon:float,    # regularisation
 ): # a function from one channel (h, w) to its filtered version (h, w)
     "The guided filter of one `guide`: what depends on the guide alone is computed here, once."
-    I = np.ascontiguousarray(np.moveaxis(guide, -1, 0))
-    mu = box_mean(I, window)
-    sigma = np.stack([box_mean(I*c, window) for c in I]) - mu*mu[:, None]
+    rgb = np.ascontiguousarray(np.moveaxis(guide, -1, 0))
+    mu = box_mean(rgb, window)
+    sigma = np.stack([box_mean(rgb*c, window) for c in rgb]) - mu*mu[:, None]
     inv = np.linalg.inv(np.moveaxis(sigma, (0, 1), (-2, -1)) + epsilon*np.eye(3))
     inv = np.ascontiguousarray(np.moveaxis(inv, (-2, -1), (0, 1)))
     def apply(p):
         mean = box_mean(p, window)
-        a = np.einsum('ijyx,jyx->iyx', inv, box_mean(I*p, window) - mu*mean)
+        a = np.einsum('ijyx,jyx->iyx', inv, box_mean(rgb*p, window) - mu*mean)
         b = mean - np.einsum('iyx,iyx->yx', a, mu)
-        return np.einsum('iyx,iyx->yx', box_mean(a, window, mirror=True), I) + box_mean(b, window, mirror=True)
+        return np.einsum('iyx,iyx->yx', box_mean(a, window, mirror=True), rgb) + box_mean(b, window, mirror=True)
     return apply
 
 # %% ../nbs/01_features.ipynb #e13419a6
@@ -122,22 +132,49 @@ def guided_filter(
     epsilon:float=0.01, # regularisation, in squared units of the guide, OFFICIAL
     clip:float=np.inf,  # values are clipped to [-clip, clip] first
 ) -> np.ndarray: # float64, the shape of `values`
-    "`values` smoothed along the edges of `guide` (He, Sun and Tang 2013, colour guidance). Raises ValueError on another size, NaN, or a bad parameter."
-    guide, values = _check_guided(guide, values, window, epsilon)
-    apply, out = guided_operator(guide, window, epsilon), np.empty(values.shape)
+    """`values` smoothed along the edges of `guide` (He, Sun and Tang 2013, colour guidance).
+
+    Raises ValueError on another size, NaN, or a bad parameter.
+
+    >>> guided_filter(np.full((3, 3, 3), .5), np.ones((3, 3)), window=3).round(6).min().item()
+    1.0
+    """
+    guide = checks.image(guide)
+    values = checks.finite('values', values, 'fill them: np.nan_to_num(values)')
+    checks.require(values.ndim in (2, 3), 'values of shape (h, w) or (h, w, d)', values.shape)
+    checks.same_size('values', values.shape, guide.shape, 'the guide')
+    checks.integer('window', window, least=1, todo='the released program has 10')
+    checks.positive('epsilon', epsilon, todo='the released program has 0.01')
+    return _filtered(values, guided_operator(guide, window, epsilon), clip)
+
+def _filtered(values, apply, clip=np.inf):
+    "Each channel of `values`, clipped to [-clip, clip], then filtered by `apply`."
+    out = np.empty(values.shape)
     for k in np.ndindex(values.shape[2:]): out[..., *k] = apply(values[..., *k].astype(np.float64).clip(-clip, clip))
     return out
 
 # %% ../nbs/01_features.ipynb #661adcf6
+def _covariance(x, mean):
+    "Covariance of the rows of `x`, (d, d), by blocks of rows: there is no centred copy of `x`."
+    total = 0
+    for start in range(0, len(x), 8192):
+        centred = x[start:start + 8192] - mean
+        total = total + centred.T@centred
+    return total/len(x)
+
 def principal_components(
     x:np.ndarray, # (N, d) float64
     n:int=3,      # number of components
 ) -> np.ndarray: # (N, n) float64, centred; columns beyond the rank of `x` are 0
-    "The `n` leading principal components of the rows of `x`, each direction with its entry of largest magnitude positive."
+    """The `n` leading principal components of the rows of `x`.
+
+    Each direction has its entry of largest magnitude positive.
+
+    >>> principal_components(np.array([[3., 4], [0, 0], [-3, -4]]), 1).ravel()
+    array([ 5.,  0., -5.])
+    """
     mean = x.mean(0)
-    blocks = range(0, len(x), 8192)      # by blocks: no centred copy of x
-    cov = sum((c := x[b:b + 8192] - mean).T@c for b in blocks)/len(x)
-    var, vec = np.linalg.eigh(cov)
+    var, vec = np.linalg.eigh(_covariance(x, mean))
     rounding = max(1e-12*var[-1], 1e-24*mean@mean)
     vec = vec[:, ::-1][:, :n][:, var[::-1][:n] > rounding]
     vec = vec*np.sign(vec[abs(vec).argmax(0), range(vec.shape[1])])
@@ -152,24 +189,36 @@ def reduce_features(
     epsilon:float=0.01,  # of the guided filter, OFFICIAL
     clip:float=5.0,      # features are clipped to [-clip, clip], OFFICIAL
 ) -> np.ndarray: # (h, w, n) float64, each channel in [0, 1]; a channel without any variation is 0
-    "Features prepared as in sec. 3.5: clipped, filtered along the image's edges, reduced by PCA, scaled. Raises ValueError on bad features or parameters."
+    """Features prepared as in sec. 3.5: clipped, filtered along the image's edges, reduced by PCA, scaled.
+
+    Raises ValueError on bad features or parameters.
+
+    >>> image, alphas = synthetic_scene(48)
+    >>> reduce_features(alphas, image).shape
+    (48, 48, 3)
+    """
     image = checks.image(image)
     features = checks.features(features, image.shape)
-    if not (isinstance(n, (int, np.integer)) and n > 0): raise ValueError(f'expected n, the number of channels, to be at least 1, got {n!r}')
-    if not clip > 0: raise ValueError(f'expected clip > 0, got {clip!r}; the released program has 5, numpy.inf clips nothing')
+    checks.integer('n, the number of channels,', n, least=1)
+    checks.number('clip', clip, above=0, finite=False, todo='the released program has 5, numpy.inf clips nothing')
     f = guided_filter(image, features, window, epsilon, clip)
     y = principal_components(f.reshape(-1, f.shape[2]), n).reshape(*image.shape[:2], n)
     low, span = y.min((0, 1)), np.ptp(y, (0, 1))
-    if span[0] == 0 and (np.ptp(features.clip(-clip, clip), (0, 1)) == 0).all():
-        raise ValueError(f'expected features that differ between pixels, got the same at all of them once clipped to [-{clip:g}, {clip:g}]; '
-                         f'scale them, or raise clip (features range from {features.min():.3g} to {features.max():.3g})')
+    if span[0] == 0: _tell_clipped(features, clip)
     return (y - low)/np.where(span > 0, span, 1)
+
+def _tell_clipped(features, clip):
+    "Raise ValueError if clipping left nothing of the features."
+    differ = np.ptp(features.clip(-clip, clip), (0, 1)).any()
+    got = f'the same at all of them once clipped to [-{clip:g}, {clip:g}]'
+    todo = f'scale them, or raise clip (features range from {features.min():.3g} to {features.max():.3g})'
+    checks.require(differ, 'features that differ between pixels', got, todo)
 
 # %% ../nbs/01_features.ipynb #ec559ff3
 def texture_features(
     lightness:np.ndarray, # (h, w), CIE L divided by 100
     sigma:float,          # scale of the derivative in pixels; the tensor is averaged over 3 sigma
-) -> np.ndarray: # (h, w, 3): log energy of the gradient, and its direction as the cosine and sine of the doubled angle times the coherence
+) -> np.ndarray: # (h, w, 3): log energy of the gradient; cosine and sine of twice its angle, times the coherence
     "Texture from the structure tensor at one scale; all 0 where the image is flat."
     gy, gx = (4*sigma*gaussian_filter(lightness, sigma, order=o) for o in ((1, 0), (0, 1)))
     yy, xx, xy = (gaussian_filter(g, 3*sigma) for g in (gy*gy, gx*gx, gx*gy))
@@ -183,10 +232,17 @@ def classical_features(
     texture:float=0.15,    # weight of the texture
     position:float=0.3,    # weight of row and column, as fractions of the longer side
 ) -> np.ndarray: # (h, w, 6*len(scales) + 2) float64: colour and texture at each scale, then row and column
-    "Colour, texture and position at several scales: a descriptor without a network. Made for `reduce_features`. Raises as `checks.image` does."
+    """Colour, texture and position at several scales: a descriptor without a network, made for `reduce_features`.
+
+    Raises as `checks.image` does.
+
+    >>> classical_features(synthetic_scene(16)[0]).shape
+    (16, 16, 14)
+    """
     image = checks.image(image)
     h, w = image.shape[:2]
     lab = rgb2lab(image)
     color = (lab - [50, 0, 0])*[.028, .06, .06]
-    parts = [gaussian_filter(color, (s, s, 0)) for s in scales] + [texture*texture_features(lab[..., 0]/100, s) for s in scales]
-    return np.dstack([*parts, position*np.mgrid[:h, :w].transpose(1, 2, 0)/max(h, w)])
+    colors = [gaussian_filter(color, (s, s, 0)) for s in scales]
+    textures = [texture*texture_features(lab[..., 0]/100, s) for s in scales]
+    return np.dstack([*colors, *textures, position*np.mgrid[:h, :w].transpose(1, 2, 0)/max(h, w)])

@@ -39,8 +39,10 @@ def slic_superpixels(
 
 # %% ../nbs/02_superpixels.ipynb #13ebed13
 def _counts_and_sums(values, labels):
+    "Pixels of each region, (n, 1), and the sums of `values` (h*w, d) over each, (n, d)."
     labels = labels.ravel()
-    membership = sp.csc_array((np.ones(labels.size), labels, np.arange(labels.size + 1)), shape=(labels.max() + 1, labels.size))
+    entries = np.ones(labels.size), labels, np.arange(labels.size + 1)
+    membership = sp.csc_array(entries, shape=(labels.max() + 1, labels.size))
     return np.bincount(labels)[:, None], membership@values
 
 # %% ../nbs/02_superpixels.ipynb #46b8d62d
@@ -48,7 +50,11 @@ def region_means(
     values:np.ndarray, # (h, w, d) or (h, w) numbers
     labels:np.ndarray, # (h, w) int, 0..n-1
 ) -> np.ndarray: # (n, d) float64, or (n,)
-    "Mean of `values` over each region. Raises as `checks.labels` does."
+    """Mean of `values` over each region. Raises as `checks.labels` does.
+
+    >>> region_means([[1, 3, 7]], np.array([[0, 0, 1]]))
+    array([2., 7.])
+    """
     values = np.asarray(values, dtype=np.float64)
     labels = checks.labels(labels, values.shape)
     counts, sums = _counts_and_sums(values.reshape(labels.size, -1), labels)
@@ -58,20 +64,34 @@ def region_means(
 def region_centroids(
     labels:np.ndarray, # (h, w) int, 0..n-1
 ) -> np.ndarray: # (n, 2) int64, (row, column) of the pixel at the mean of the region's coordinates, rounded half up
-    "The centroid pixel of each region. It may lie outside the region, and two regions may share one. Raises as `checks.labels` does."
+    """The centroid pixel of each region. It may lie outside the region, and two regions may share one.
+
+    Raises as `checks.labels` does.
+
+    >>> region_centroids(np.array([[0, 0, 1]]))
+    array([[0, 1],
+           [0, 2]])
+    """
     labels = checks.labels(labels)
     counts, sums = _counts_and_sums(np.indices(labels.shape).reshape(2, -1).T, labels)
     return (2*sums.astype(np.int64) + counts)//(2*counts)
 
 # %% ../nbs/02_superpixels.ipynb #d5a3eb9b
 def adjacent_regions(
-    labels:np.ndarray, # (h, w) int, 0..n-1
+    labels:np.ndarray,  # (h, w) int, 0..n-1
+    connectivity:int=2, # 2: a side or a corner of a pixel is enough; 1: a side
 ) -> np.ndarray: # (m, 2) int64, pairs i < j, each once, sorted
-    "Pairs of regions that touch, by a side or a corner of a pixel (8-connected). Raises as `checks.labels` does."
+    """Pairs of regions that touch. Raises as `checks.labels` does.
+
+    >>> adjacent_regions(np.array([[0, 1, 2]])).tolist()
+    [[0, 1], [1, 2]]
+    """
     a = checks.labels(labels)
     n = a.max() + 1
-    sides = [(a[:, 1:], a[:, :-1]), (a[1:], a[:-1]), (a[1:, 1:], a[:-1, :-1]), (a[1:, :-1], a[:-1, 1:])]
-    i, j = (np.concatenate([s[k].ravel() for s in sides]) for k in (0, 1))
+    sides = [(a[:, 1:], a[:, :-1]), (a[1:], a[:-1])]
+    corners = [(a[1:, 1:], a[:-1, :-1]), (a[1:, :-1], a[:-1, 1:])]
+    touching = sides + corners*(connectivity > 1)
+    i, j = (np.concatenate([ends[k].ravel() for ends in touching]) for k in (0, 1))
     code = np.unique((np.minimum(i, j)*n + np.maximum(i, j))[i != j])
     return np.stack([code//n, code % n], axis=1)
 
@@ -80,11 +100,17 @@ def regions_within(
     labels:np.ndarray, # (h, w) int, 0..n-1
     radius:float=0.2,  # largest distance of two centroids, as a fraction of the image size, sec. 3.2
 ) -> np.ndarray: # (m, 2) int64, pairs i < j, sorted
-    "Pairs of regions whose centroids lie within `radius`, rows divided by h and columns by w. Raises ValueError on bad labels or radius."
+    """Pairs of regions whose centroids lie within `radius`, rows divided by h and columns by w.
+
+    Raises ValueError on bad labels or radius.
+
+    >>> regions_within(np.array([[0, 1, 2]]), radius=.4).tolist()
+    [[0, 1], [1, 2]]
+    """
+    checks.positive('the radius, as a fraction of the image size,', radius, todo='the paper has 0.2')
     labels = checks.labels(labels)
-    if not (np.isfinite(radius) and radius > 0): raise ValueError(f'expected a radius > 0, as a fraction of the image size, got {radius!r}; the paper has 0.2')
     p = (region_centroids(labels) + 1)/labels.shape
-    pairs = cKDTree(p).query_pairs(radius*(1 + 1e-9), output_type='ndarray')     # a hair too wide; the next line decides
+    pairs = cKDTree(p).query_pairs(radius*(1 + 1e-9), output_type='ndarray')  # a hair too wide; the next line decides
     pairs = pairs[np.sqrt(((p[pairs[:, 0]] - p[pairs[:, 1]])**2).sum(1)) <= radius]
     return pairs[np.lexsort(pairs.T[::-1])].astype(np.int64, copy=False)
 
@@ -95,7 +121,11 @@ def link_regions(
     centroids:np.ndarray, # (n, 2) int, (row, column) of each region's centroid pixel
     shape:tuple,          # (h, w) of the image
 ) -> sp.csr_array: # (h*w, h*w) symmetric, row-major pixels
-    "The weights of links between regions, placed between the centroid pixels of the regions (secs. 3.2 and 3.3)."
+    """The weights of links between regions, placed between the centroid pixels of the regions (secs. 3.2 and 3.3).
+
+    >>> link_regions([[0, 1]], [5.], [[0, 0], [0, 2]], (1, 3)).toarray()[0]
+    array([0., 0., 5.])
+    """
     i, j = np.ravel_multi_index(np.asarray(centroids).T, shape)[np.asarray(pairs).T]
     keep = i != j
     upper = sp.coo_array((np.asarray(weights)[keep], (i[keep], j[keep])), shape=(np.prod(shape),)*2).tocsr()
