@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['require', 'fails', 'number', 'integer', 'positive', 'seed', 'one_of', 'finite', 'shaped', 'same_size', 'unit_range',
            'image', 'features', 'labels', 'alphas', 'compact', 'square', 'symmetric', 'existing_file',
-           'existing_folder']
+           'existing_folder', 'file_of_kind', 'readable', 'per_pixel']
 
 # %% ../nbs/plumbing/checks.ipynb #fd1dfb64
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +285,42 @@ def existing_folder(
     path = Path(os.fspath(path)).expanduser()
     require(path.is_dir(), f'{what} at {path}', 'none', todo, FileNotFoundError)
     return path
+
+# %% ../nbs/plumbing/checks.ipynb #b6d89d21
+def file_of_kind(
+    path,      # str or Path
+    kinds,     # the endings that can be read: '.npy', '.mat', ...; upper case is taken for lower
+    what:str,  # what is read
+    todo:str='',
+) -> Path: # expanded
+    "The path of a file that is there and of a known kind. Raises ValueError, or as `existing_file` does."
+    path = Path(os.fspath(path)).expanduser()
+    require(path.suffix.lower() in kinds, f"{what} in a file {', '.join(kinds)}", path, todo)
+    return existing_file(path, what)
+
+@contextmanager
+def readable(
+    path,
+    what:str,    # what is read
+    todo:str='',
+    passing=(),  # classes of errors that go through as they are (their subclasses do not)
+):
+    "Any error raised inside becomes a ValueError that names the file."
+    try: yield
+    except Exception as error:
+        if type(error) in passing: raise
+        text = f'expected {what}, got {path}, which cannot be read ({error}); {todo}'
+        raise ValueError(text) from error
+
+# %% ../nbs/plumbing/checks.ipynb #27689808
+def per_pixel(
+    name:str,
+    values,
+    shape:tuple, # (h, w), or longer, of what they belong to
+    what:str='the image',
+) -> np.ndarray: # (h, w) or (h, w, d)
+    "`values` if they are finite, one or d for each pixel. Raises ValueError."
+    a = np.asarray(values)
+    require(a.ndim in (2, 3), f'{name} of shape (h, w) or (h, w, d)', a.shape, 'one value or d for each pixel')
+    same_size(name, a.shape, shape, what)
+    return finite(name, a, f'fill them: np.nan_to_num({name})')

@@ -8,7 +8,6 @@ __all__ = ['load_features', 'box_mean', 'guided_filter', 'principal_components',
 
 # %% ../nbs/01_features.ipynb #362c7bf0
 import os
-from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat, whosmat
@@ -30,7 +29,7 @@ def _pick(names, key, path):
     checks.require(key in names, wanted, ', '.join(names) or 'none', 'name one: key=...', LookupError)
     return key
 
-# %% ../nbs/01_features.ipynb #dbbe24ab
+# %% ../nbs/01_features.ipynb #c743dc2d
 def _read_numpy(path, key):
     "The array in a .npy file, or one of those in a .npz file."
     with open(path, 'rb') as file:
@@ -41,31 +40,32 @@ def _read_numpy(path, key):
         z = np.load(file, allow_pickle=False)
         return z[_pick(z.files, key, path)] if isinstance(z, np.lib.npyio.NpzFile) else z
 
+# %% ../nbs/01_features.ipynb #049d8b3d
 def _read_mat(path, key):
     "One array of a MATLAB file of version 5 to 7."
     kinds = {name: kind for name, _, kind in whosmat(path)}
     name = _pick(list(kinds), key, path)
-    checks.require(kinds[name] in _numeric, f'{name} to be an array of numbers', f'the MATLAB class {kinds[name]}')
+    checks.one_of(f'the class of {name}', kinds[name], _numeric, 'save an array of numbers')
     return loadmat(path, variable_names=[name])[name]
 
 def _read(path, key):
     "The array in a file of one of these kinds. Raises ValueError if the file is damaged."
-    kind = path.suffix.lower()
-    try: return _read_mat(path, key) if kind == '.mat' else _read_numpy(path, key)
-    except NotImplementedError:
-        todo = f"save it again in MATLAB: save('{path.name}', 'embedmap', '-v7')"
-        got = f'{path} of version 7.3 (HDF5)'
-        raise ValueError(f'expected a MATLAB file of version 5 to 7, got {got}; {todo}') from None
-    except Exception as error:      # a damaged file makes the readers raise almost anything
-        if type(error) is LookupError: raise
-        got = f'{path}, which cannot be read ({error}); write it again, as plain numbers'
-        raise ValueError(f'expected a whole {kind} file, got {got}') from error
+    if path.suffix.lower() == '.mat':
+        again = f"write it again in MATLAB: save('{path.name}', 'embedmap', '-v7')"
+        with checks.readable(path, 'a whole MATLAB file of version 5 to 7', again, [LookupError]):
+            return _read_mat(path, key)
+    with checks.readable(path, f'a whole {path.suffix} file', 'write it again, as plain numbers', [LookupError]):
+        return _read_numpy(path, key)
 
 # %% ../nbs/01_features.ipynb #c5b8dcc1
+_INSTEAD = ('save them with numpy.save; weights (.safetensors) become a network first: '
+            'sss_nb.networks.core.load_weights(path)')
+
 def _picture(features, given):
     "`features`, brought to [0, 1] if they were given as three channels of bytes."
     return features/255 if features.shape[2] == 3 and getattr(given, 'dtype', None) == np.uint8 else features
 
+# %% ../nbs/01_features.ipynb #fdb9a688
 def load_features(
     source,           # (h, w, d) array, or the path of a .npy, .npz, .mat or picture file
     shape:tuple=None, # (h, w) of the image they belong to; None: not compared
@@ -79,18 +79,11 @@ def load_features(
     (1, 3, 3)
     """
     if not isinstance(source, (str, os.PathLike)): return _picture(checks.features(source, shape), source)
-    path = Path(source).expanduser()
-    if path.suffix.lower() not in ['.npy', '.npz', '.mat', *_pictures]: _tell_not_features(path)
-    path = checks.existing_file(path, 'features')
+    path = checks.file_of_kind(source, ['.npy', '.npz', '.mat', *_pictures], 'features', _INSTEAD)
     if path.suffix.lower() in _pictures: return checks.features(load_image(path), shape)
     f = _read(path, key)
     try: return _picture(checks.features(f, shape), f)
     except (TypeError, ValueError) as error: raise type(error)(f'{path}: {error}') from None
-
-def _tell_not_features(path):
-    kinds = f"features in a file .npy, .npz, .mat or {', '.join(_pictures)}"
-    network = 'weights (.safetensors) become a network first: sss_nb.networks.core.load_weights(path)'
-    checks.require(False, kinds, path, f'save them as .npy: numpy.save; {network}')
 
 # %% ../nbs/01_features.ipynb #c3919a62
 def box_mean(
@@ -98,7 +91,11 @@ def box_mean(
     window:int,        # side of the square window in pixels
     mirror:bool=False, # even windows reach further down and right instead of up and left
 ) -> np.ndarray: # (..., h, w) mean of the pixels in the window that are inside the image
-    "Mean over a square window about each pixel, cut at the border."
+    """Mean over a square window about each pixel, cut at the border.
+
+    >>> box_mean(np.array([[3., 6, 9]]), 3)
+    array([[4.5, 6. , 7.5]])
+    """
     origin = -1 if mirror and window % 2 == 0 else 0
     def total(x):
         for axis in (-1, -2): x = uniform_filter1d(x, window, axis, mode='constant', origin=origin)
@@ -140,14 +137,17 @@ def guided_filter(
     1.0
     """
     guide = checks.image(guide)
-    values = checks.finite('values', values, 'fill them: np.nan_to_num(values)')
-    checks.require(values.ndim in (2, 3), 'values of shape (h, w) or (h, w, d)', values.shape)
-    checks.same_size('values', values.shape, guide.shape, 'the guide')
-    checks.integer('window', window, least=1, todo='the released program has 10')
-    checks.positive('epsilon', epsilon, todo='the released program has 0.01')
+    values = checks.per_pixel('values', values, guide.shape, 'the guide')
+    _check_filter(window, epsilon, clip)
     return _filtered(values, guided_operator(guide, window, epsilon), clip)
 
-def _filtered(values, apply, clip=np.inf):
+# %% ../nbs/01_features.ipynb #8091167e
+def _check_filter(window, epsilon, clip):
+    checks.integer('window', window, least=1, todo='10 is usual')
+    checks.positive('epsilon', epsilon, todo='0.01 is usual')
+    checks.number('clip', clip, above=0, finite=False, todo='5 is usual')
+
+def _filtered(values, apply, clip):
     "Each channel of `values`, clipped to [-clip, clip], then filtered by `apply`."
     out = np.empty(values.shape)
     for k in np.ndindex(values.shape[2:]): out[..., *k] = apply(values[..., *k].astype(np.float64).clip(-clip, clip))
@@ -162,6 +162,7 @@ def _covariance(x, mean):
         total = total + centred.T@centred
     return total/len(x)
 
+# %% ../nbs/01_features.ipynb #750f576c
 def principal_components(
     x:np.ndarray, # (N, d) float64
     n:int=3,      # number of components
@@ -199,27 +200,31 @@ def reduce_features(
     """
     image = checks.image(image)
     features = checks.features(features, image.shape)
-    checks.integer('n, the number of channels,', n, least=1)
-    checks.number('clip', clip, above=0, finite=False, todo='the released program has 5, numpy.inf clips nothing')
-    f = guided_filter(image, features, window, epsilon, clip)
+    checks.integer('n', n, least=1, todo='the paper keeps 3 channels')
+    _check_filter(window, epsilon, clip)
+    f = _filtered(features, guided_operator(image, window, epsilon), clip)
     y = principal_components(f.reshape(-1, f.shape[2]), n).reshape(*image.shape[:2], n)
     low, span = y.min((0, 1)), np.ptp(y, (0, 1))
-    if span[0] == 0: _tell_clipped(features, clip)
+    if span[0] == 0: _check_clipped(features, clip)
     return (y - low)/np.where(span > 0, span, 1)
 
-def _tell_clipped(features, clip):
+# %% ../nbs/01_features.ipynb #14bb0d70
+def _check_clipped(features, clip):
     "Raise ValueError if clipping left nothing of the features."
     differ = np.ptp(features.clip(-clip, clip), (0, 1)).any()
-    got = f'the same at all of them once clipped to [-{clip:g}, {clip:g}]'
-    todo = f'scale them, or raise clip (features range from {features.min():.3g} to {features.max():.3g})'
-    checks.require(differ, 'features that differ between pixels', got, todo)
+    got = f'equal ones after clipping to [-{clip:g}, {clip:g}]'
+    checks.require(differ, 'features that differ between pixels', got, 'scale them, or raise clip')
 
 # %% ../nbs/01_features.ipynb #ec559ff3
 def texture_features(
     lightness:np.ndarray, # (h, w), CIE L divided by 100
     sigma:float,          # scale of the derivative in pixels; the tensor is averaged over 3 sigma
 ) -> np.ndarray: # (h, w, 3): log energy of the gradient; cosine and sine of twice its angle, times the coherence
-    "Texture from the structure tensor at one scale; all 0 where the image is flat."
+    """Texture from the structure tensor at one scale; all 0 where the image is flat.
+
+    >>> texture_features(np.full((8, 8), .5), 1).shape
+    (8, 8, 3)
+    """
     gy, gx = (4*sigma*gaussian_filter(lightness, sigma, order=o) for o in ((1, 0), (0, 1)))
     yy, xx, xy = (gaussian_filter(g, 3*sigma) for g in (gy*gy, gx*gx, gx*gy))
     energy = yy + xx
