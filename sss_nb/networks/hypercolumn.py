@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .. import checks
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/02_hypercolumn.ipynb #93aefe10
@@ -22,13 +23,16 @@ class Bottleneck(nn.Module):
         atrous:int=1, # distance of the taps of the 3x3 convolution
     ):
         super().__init__()
-        self.branch = nn.Sequential(conv_unit(c_in, width, 1, stride), conv_unit(width, width, 3, atrous=atrous), conv_unit(width, 4*width, 1, relu=False))
-        self.shortcut = nn.Identity() if stride == 1 and c_in == 4*width else conv_unit(c_in, 4*width, 1, stride, relu=False)
+        self.branch = nn.Sequential(conv_unit(c_in, width, 1, stride), conv_unit(width, width, 3, atrous=atrous),
+                                    conv_unit(width, 4*width, 1, relu=False))
+        same = stride == 1 and c_in == 4*width
+        self.shortcut = nn.Identity() if same else conv_unit(c_in, 4*width, 1, stride, relu=False)
 
     def forward(self, x): return F.relu(self.shortcut(x) + self.branch(x))
 
 def _stage(c_in, width, blocks, stride=1, atrous=1):
-    return nn.Sequential(*[Bottleneck(4*width if k else c_in, width, 1 if k else stride, atrous) for k in range(blocks)])
+    return nn.Sequential(*[Bottleneck(4*width if k else c_in, width, 1 if k else stride, atrous)
+                           for k in range(blocks)])
 
 # %% ../../nbs/networks/02_hypercolumn.ipynb #d80ac830
 def low_rank_linear(
@@ -43,14 +47,18 @@ def low_rank_linear(
 _MEAN = (104.007, 116.669, 122.679)      # blue, green, red: the mean colour that is subtracted, of 0 to 255
 
 class HypercolumnDeepLab(FeatureNet):
-    "DeepLab-ResNet-101 with a hypercolumn head (sec. 3.5). Raises ValueError for `blocks` that are not four numbers from 1."
+    """DeepLab-ResNet-101 with a hypercolumn head (sec. 3.5).
+
+    Raises ValueError for `blocks` that are not four numbers from 1.
+    """
     def __init__(self,
         channels:int=128,       # of the features
         classes:int=182,        # of DeepLab's own classifier, COCO-Stuff's labels; 0: no classifier
         blocks=(3, 4, 23, 3),   # bottlenecks in stages 2 to 5; (3, 4, 6, 3) is ResNet-50
     ):
         super().__init__(channels, 8, channels=channels, classes=classes, blocks=list(blocks))
-        if len(blocks) != 4 or min(blocks) < 1: raise ValueError(f'expected four numbers of blocks, each at least 1, got {tuple(blocks)}; ResNet-101 has (3, 4, 23, 3)')
+        ok = len(blocks) == 4 and min(blocks) >= 1
+        checks.require(ok, 'four numbers of blocks, each at least 1', tuple(blocks), 'ResNet-101 has (3, 4, 23, 3)')
         self.conv1 = conv_unit(3, 64, 7, 2)
         self.stage2 = _stage(64, 64, blocks[0])
         self.stage3 = _stage(256, 128, blocks[1], stride=2)
@@ -58,8 +66,10 @@ class HypercolumnDeepLab(FeatureNet):
         self.stage5 = _stage(1024, 512, blocks[3], atrous=4)
         self.sides = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.Conv2d(64, 124, 1), nn.Conv2d(512, 128, 1),
                                     nn.Conv2d(1024, 256, 3, padding=1), nn.Conv2d(2048, 512, 3, padding=1)])
-        self.low1, self.low2, self.last = low_rank_linear(1024, 256, 512), low_rank_linear(512, 256, 512), nn.Conv2d(1024, channels, 1)
-        self.classifier = nn.ModuleList([nn.Conv2d(2048, classes, 3, padding=r, dilation=r) for r in (6, 12, 18, 24) if classes])
+        self.low1, self.low2 = low_rank_linear(1024, 256, 512), low_rank_linear(512, 256, 512)
+        self.last = nn.Conv2d(1024, channels, 1)
+        self.classifier = nn.ModuleList([nn.Conv2d(2048, classes, 3, padding=r, dilation=r) for r in (6, 12, 18, 24)
+                                         if classes])
         init_convolutions(self)
 
     def taps(self, x):
@@ -71,12 +81,13 @@ class HypercolumnDeepLab(FeatureNet):
         return x/128, pool1, res3, res4, self.stage5(res4)
 
     def forward(self, x):
-        columns = [F.interpolate(c(t), x.shape[2:], mode='bilinear', align_corners=False) for c, t in zip(self.sides, self.taps(x))]
+        columns = [F.interpolate(c(t), x.shape[2:], mode='bilinear', align_corners=False)
+                   for c, t in zip(self.sides, self.taps(x), strict=True)]
         a = F.relu(self.low1(F.relu_(torch.cat(columns, 1))))
         return self.last(torch.cat([a, F.relu(self.low2(a))], 1))
 
     def scores(self, x):
         "DeepLab's class scores, (b, classes, h/8, w/8). Raises ValueError where the network has no classifier."
-        if not self.classifier: raise ValueError('expected a network with a classifier, got one built with classes=0; build it with their number')
+        checks.require(len(self.classifier), 'a classifier', 'a network built with classes=0', 'give their number')
         top = self.taps(x)[-1]
         return sum(c(top) for c in self.classifier)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .. import checks
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/03_superpixel.ipynb #83e44f68
@@ -30,22 +31,24 @@ class SuperpixelNet(FeatureNet):
         channels:int=128,        # of the features
         widths=(64, 128, 256),   # of the blocks; each after the first works on half the grid of the one before
     ):
-        if not len(widths): raise ValueError('expected the widths of at least one block, got none; the paper has (64, 128, 256)')
+        checks.require(len(widths), 'the widths of at least one block', 'none', 'the paper has (64, 128, 256)')
         super().__init__(channels, 2**(len(widths) - 1), channels=channels, widths=list(widths))
         self.stem = conv_unit(3, widths[0], 1)
         self.blocks = nn.ModuleList([nn.Sequential(ResidualPair(w), ResidualPair(w)) for w in widths])
-        self.transitions = nn.ModuleList([conv_unit(w, after, 1) for w, after in zip(widths, [*widths[1:], widths[-1]])])
+        after = [*widths[1:], widths[-1]]
+        self.transitions = nn.ModuleList([conv_unit(w, v, 1) for w, v in zip(widths, after, strict=True)])
         self.last = conv_unit(sum(widths), channels, 3, relu=False)
         init_convolutions(self)
 
     def levels(self, x):
         "What is joined: one map for each block, on grids of 1, 1/2, 1/4 ... of the image."
         x, out = self.stem(self.check(x)), []
-        for k, (block, transition) in enumerate(zip(self.blocks, self.transitions)):
+        for k, (block, transition) in enumerate(zip(self.blocks, self.transitions, strict=True)):
             x = block(F.max_pool2d(x, 3, 2, 1) if k else x)
             out.append(x)
             x = transition(x)
         return [*out[:-1], x]
 
     def forward(self, x):
-        return self.last(torch.cat([F.interpolate(y, x.shape[2:], mode='bilinear', align_corners=False) for y in self.levels(x)], 1))
+        return self.last(torch.cat([F.interpolate(y, x.shape[2:], mode='bilinear', align_corners=False)
+                                    for y in self.levels(x)], 1))

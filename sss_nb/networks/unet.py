@@ -10,28 +10,35 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .. import checks
 from .core import FeatureNet, conv_unit, init_convolutions
 
 # %% ../../nbs/networks/04_unet.ipynb #b660d998
 def _two(c_in, c_out): return nn.Sequential(conv_unit(c_in, c_out), conv_unit(c_out, c_out))
 
 class UNetFeatures(FeatureNet):
-    "A U-Net (Ronneberger et al. 2015) up to its second grid, whose activation is the feature. Raises ValueError for fewer than two widths."
+    """A U-Net (Ronneberger et al. 2015) up to its second grid, whose activation is the feature.
+
+    Raises ValueError for fewer than two widths.
+    """
     def __init__(self,
         widths=(64, 128, 256, 512, 1024), # channels of each grid; the features have those of the second
     ):
-        if len(widths) < 2: raise ValueError(f'expected the widths of at least two grids, got {tuple(widths)}; the U-Net has (64, 128, 256, 512, 1024)')
+        todo = 'the U-Net has (64, 128, 256, 512, 1024)'
+        checks.require(len(widths) >= 2, 'the widths of at least two grids', tuple(widths), todo)
         super().__init__(widths[1], 2**(len(widths) - 1), widths=list(widths))
-        self.down = nn.ModuleList([_two(a, b) for a, b in zip([3, *widths], widths)])
-        up = list(zip(widths[:1:-1], widths[-2:0:-1]))                # (1024, 512), (512, 256), (256, 128)
+        self.down = nn.ModuleList([_two(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True)])
+        up = list(zip(widths[:1:-1], widths[-2:0:-1], strict=True))     # (1024, 512), (512, 256), (256, 128)
         self.enlarge = nn.ModuleList([nn.ConvTranspose2d(a, b, 2, 2) for a, b in up])
         self.up = nn.ModuleList([_two(2*b, b) for _, b in up])
         init_convolutions(self)
 
     def forward(self, x):
-        y, across = 2*self.check(x) - 1, []
+        y = 2*self.check(x) - 1
+        across = []
         for k, down in enumerate(self.down):
             y = down(F.max_pool2d(y, 2) if k else y)
             across.append(y)
-        for enlarge, up, seen in zip(self.enlarge, self.up, across[-2:0:-1]): y = up(torch.cat([seen, enlarge(y)], 1))
+        for enlarge, up, seen in zip(self.enlarge, self.up, across[-2:0:-1], strict=True):
+            y = up(torch.cat([seen, enlarge(y)], 1))
         return F.interpolate(y, x.shape[2:], mode='bilinear', align_corners=False)

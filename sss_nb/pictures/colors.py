@@ -13,8 +13,9 @@ import numpy as np
 from .. import checks
 
 # %% ../../nbs/pictures/04_colors.ipynb #a9fc0a91
-_OKABE_ITO = np.array([[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167]])/255
-_VISION = dict(normal=np.eye(3),                                                         # Machado et al. 2009, severity 1
+_OKABE_ITO = np.array([[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0],
+                       [204, 121, 167]])/255
+_VISION = dict(normal=np.eye(3),                       # Machado et al. 2009, severity 1
                protanopia=[[.152286, 1.052583, -.204868], [.114503, .786281, .099216], [-.003882, -.048116, 1.051998]],
                deuteranopia=[[.367322, .860646, -.227968], [.280085, .672501, .047413], [-.011820, .042940, .968881]],
                tritanopia=[[1.255528, -.076749, -.178779], [-.078411, .930809, .147602], [.004733, .691367, .303900]])
@@ -45,19 +46,19 @@ def layer_colors(
     n:int, # number of layers, 0 to 40
 ) -> np.ndarray: # (n, 3) RGB in [0, 1], the first n of a fixed palette
     "Colours of `n` layers. Raises ValueError if there are more than the palette has."
-    if not 0 <= n <= MAX_LAYERS:
-        raise ValueError(f'expected 0 to {MAX_LAYERS} layers, got {n}; group them first, or pass colors of your own, an array ({n}, 3)')
+    checks.integer('n', n, least=0, most=MAX_LAYERS, todo='group them first, or pass colors of your own')
     return _palette()[:n].copy()
 
 # %% ../../nbs/pictures/04_colors.ipynb #697a1774
 def color_code(
-    alphas:np.ndarray, # (h, w, n), or an object with `.alphas`
-    colors:np.ndarray|None=None, # (n, 3) in [0, 1]; None takes `layer_colors(n)`
+    alphas:np.ndarray,      # (h, w, n), or an object with `.alphas`
+    colors:np.ndarray=None, # (n, 3) in [0, 1]; None takes `layer_colors(n)`
 ) -> np.ndarray: # (h, w, 3) in [0, 1]: sum of alpha times colour
-    "The layers in one picture, as in the paper's figures. Raises ValueError for another shape, NaN, or too many layers."
+    """The layers in one picture, as in the paper's figures.
+
+    Raises ValueError for another shape, NaN, or too many layers.
+    """
     a = checks.alphas(alphas)
-    colors = layer_colors(a.shape[2]) if colors is None else np.asarray(colors, dtype=np.float64)
-    if colors.shape != (a.shape[2], 3):
-        raise ValueError(f'expected colors of shape ({a.shape[2]}, 3), one for each layer, got {colors.shape}; '
-                         f'layer_colors({a.shape[2]}) has such')
+    if colors is None: colors = layer_colors(a.shape[2])
+    colors = checks.shaped('colors', np.asarray(colors, dtype=np.float64), (a.shape[2], 3), 'give one for each layer')
     return np.clip(a @ colors, 0, 1)

@@ -15,21 +15,19 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from scipy.sparse import csr_array
+from PIL import Image, ImageOps
 
 from .. import checks
+from .resize import resize_image
 
 # %% ../../nbs/pictures/01_files.ipynb #1198f257
 def write_atomic(
-    path, # file to write, str or Path, in a folder that exists
+    path,       # file to write, str or Path, in a folder that exists
     data:bytes, # its whole content
 ) -> Path: # the same path
     "Write `data` so that `path` is never half-written. Raises FileNotFoundError if its folder does not exist."
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f'expected a folder {path.parent} to write {path.name} into, got none; '
-                                f'make it first: Path({str(path.parent)!r}).mkdir(parents=True)')
+    checks.existing_folder(path.parent, f'a folder for {path.name}', 'make it first: Path(folder).mkdir(parents=True)')
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         part.write_bytes(data)
@@ -38,63 +36,74 @@ def write_atomic(
     return path
 
 # %% ../../nbs/pictures/01_files.ipynb #cf482056
+def _chunk(kind, data):
+    "A chunk of a PNG file: length, name, content, CRC-32."
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
 def _png16(samples):
     "A PNG file of `samples`, (h, w, 1 to 4) uint16."
     h, w, c = samples.shape
-    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[c]                       # grey, grey + alpha, RGB, RGBA
+    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[c]          # grey, grey + alpha, RGB, RGBA
     rows = b''.join(b'\0' + row.tobytes() for row in samples.astype('>u2'))
-    chunks = ((b'IHDR', struct.pack('>2I5B', w, h, 16, color_type, 0, 0, 0)), (b'IDAT', zlib.compress(rows)), (b'IEND', b''))
-    return b'\x89PNG\r\n\x1a\n' + b''.join(
-        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks)
+    header = struct.pack('>2I5B', w, h, 16, color_type, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + _chunk(b'IHDR', header) + _chunk(b'IDAT', zlib.compress(rows)) + _chunk(b'IEND', b'')
 
 # %% ../../nbs/pictures/01_files.ipynb #0f4dff84
 _FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.tif': 'TIFF', '.tiff': 'TIFF'}
 
+def _check_storable(shape, kind, bits):
+    ok = len(shape) == 2 or len(shape) == 3 and shape[2] in (3, 4)
+    checks.require(ok and 0 not in shape, 'shape (h, w), (h, w, 3) or (h, w, 4)', shape, 'save each layer by itself')
+    ok = bits == 8 or bits == 16 and kind != 'JPEG'
+    checks.require(ok, '8 bits, or 16 in PNG or TIFF', f'{bits} in {kind}', 'save 16 bits as .png or .tif')
+    checks.require(kind != 'JPEG' or shape[2:] != (4,), 'no alpha in a JPEG', '4 channels', 'save it as .png')
+
 def encode_image(
-    image:np.ndarray, # (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, floats in [0, 1]
+    image:np.ndarray,  # (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, floats in [0, 1]
     suffix:str='.png', # '.png', '.jpg', '.jpeg', '.tif' or '.tiff'
-    bits:int=8, # bits a channel: 8, or 16 in PNG and TIFF
-    quality:int=95, # of a JPEG, 1 to 100
+    bits:int=8,        # bits a channel: 8, or 16 in PNG and TIFF
+    quality:int=95,    # of a JPEG, 1 to 100
 ) -> bytes: # the content of an image file
     "An image file in memory. Raises TypeError or ValueError for another shape, range, suffix or depth."
-    a, kind = np.asarray(image), _FORMATS.get(suffix.lower())
-    checks.unit_range(a)
-    if not a.size or not (a.ndim == 2 or a.ndim == 3 and a.shape[2] in (3, 4)):
-        raise ValueError(f'expected shape (h, w), (h, w, 3) or (h, w, 4), got {a.shape}; save the layers of a stack one by one')
-    if kind is None: raise ValueError(f'expected a name that ends in {", ".join(_FORMATS)}, got {suffix!r}; rename the file')
-    if bits not in (8, 16) or (bits, kind) == (16, 'JPEG'):
-        raise ValueError(f'expected 8 bits, or 16 in PNG or TIFF, got {bits} in {kind}; save 16 bits as .png or .tif')
-    if kind == 'JPEG' and a.shape[2:] == (4,): raise ValueError('expected no alpha in a JPEG, got 4 channels; save it as .png')
+    kind = _FORMATS[checks.one_of('the ending of the name', suffix.lower(), _FORMATS, 'rename the file')]
+    a = checks.unit_range(image)
+    _check_storable(a.shape, kind, bits)
     samples = np.round(a*(2**bits - 1)).astype(f'u{bits//8}')
-    if bits == 16 and kind == 'PNG': return _png16(samples.reshape(*a.shape[:2], -1))
+    if bits == 16: return _tiff16(samples) if kind == 'TIFF' else _png16(samples.reshape(*a.shape[:2], -1))
     out = BytesIO()
-    if bits == 16:
-        import tifffile
-        tifffile.imwrite(out, samples, photometric='rgb' if a.ndim == 3 else 'minisblack', metadata=None,
-                         extrasamples=['unassalpha'] if a.shape[2:] == (4,) else None)
-    else: Image.fromarray(samples).save(out, kind, **dict(quality=quality, subsampling=0) if kind == 'JPEG' else {})
+    settings = dict(quality=quality, subsampling=0) if kind == 'JPEG' else {}
+    Image.fromarray(samples).save(out, kind, **settings)
+    return out.getvalue()
+
+def _tiff16(samples):
+    "A TIFF file of `samples`, (h, w) or (h, w, 3 or 4) uint16."
+    import tifffile
+    out = BytesIO()
+    tifffile.imwrite(out, samples, photometric='rgb' if samples.ndim == 3 else 'minisblack', metadata=None,
+                     extrasamples=['unassalpha'] if samples.shape[2:] == (4,) else None)
     return out.getvalue()
 
 # %% ../../nbs/pictures/01_files.ipynb #78310f17
 def save_image(
-    path, # file to write, str or Path; the suffix chooses PNG, JPEG or TIFF; the folder must exist
+    path,             # file to write, str or Path, in a folder that exists; the suffix chooses PNG, JPEG or TIFF
     image:np.ndarray, # (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, floats in [0, 1]
-    bits:int=8, # bits a channel: 8, or 16 in PNG and TIFF
-    quality:int=95, # of a JPEG, 1 to 100
+    bits:int=8,       # bits a channel: 8, or 16 in PNG and TIFF
+    quality:int=95,   # of a JPEG, 1 to 100
 ) -> Path: # the path written
     "Write an image file, whole or not at all. Raises what `encode_image` and `write_atomic` raise."
     return write_atomic(path, encode_image(image, Path(path).suffix, bits, quality))
 
 # %% ../../nbs/pictures/01_files.ipynb #664d121c
-_OTHER_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}     # big, little, native byte order
+_OTHER_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}  # big, little, native byte order
 
 def _raw_mode(im):
     "How Pillow will unpack the samples of an image just opened, such as 'RGB;16B'."
     args = im.tile[0].args if im.tile else ''
     return str(args[0] if isinstance(args, tuple) and args else args)
 
-def _unpack_as(im, raw, mode=None):
-    "The upright samples of the opened image `im`, unpacked by the raw mode `raw`."
+def _unpack_as(data, raw, mode=None):
+    "The upright samples of the image file in `data`, unpacked by the raw mode `raw`."
+    im = Image.open(BytesIO(data))
     im.tile = [t._replace(args=(raw, *t.args[1:]) if isinstance(t.args, tuple) else raw) for t in im.tile]
     if mode: im._mode = mode
     return np.asarray(ImageOps.exif_transpose(im)).astype(np.uint16)
@@ -103,11 +112,12 @@ def _sixteen_bits(data, raw):
     "(h, w, 3 or 4) floats of a 16-bit colour file in `data`, which Pillow would unpack by `raw`."
     layout, order = raw.split(';16')
     if layout == 'LA':                              # grey + alpha, four bytes a pixel: read as if 8-bit RGBA
-        a = _unpack_as(Image.open(BytesIO(data)), 'RGBA')
+        a = _unpack_as(data, 'RGBA')
         grey, alpha = a[..., 0]*256 + a[..., 1], a[..., 2]*256 + a[..., 3]
         return np.dstack([grey]*3 + [alpha])/65535
-    high, low = (_unpack_as(Image.open(BytesIO(data)), f'{layout};16{o}') for o in (order, _OTHER_BYTE[order]))
-    return (high*256 + low)[..., :3 if layout == 'RGBX' else None]/65535
+    high, low = (_unpack_as(data, f'{layout};16{o}') for o in (order, _OTHER_BYTE[order]))
+    samples = (high*256 + low)/65535
+    return samples[..., :3] if layout == 'RGBX' else samples
 
 # %% ../../nbs/pictures/01_files.ipynb #8bb6db34
 def _upright(a, orientation):
@@ -117,33 +127,43 @@ def _upright(a, orientation):
     return a[::-1] if orientation in (3, 4, 7, 8) else a
 
 def _deep_tiff(data):
-    "(h, w, 1 to 4) floats of a 16-bit or floating-point TIFF, or None where `data` is another file, which Pillow reads."
+    "(h, w, 1 to 4) floats of a 16-bit or floating-point TIFF, or None where `data` is another file, for Pillow."
     if data[:4] not in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'): return None
     import tifffile
     with tifffile.TiffFile(BytesIO(data)) as tiff:
         page = tiff.pages.first
-        if page.dtype is None or page.dtype.str[1:] not in ('u2', 'f2', 'f4', 'f8') or page.photometric > 2: return None
-        try: a = page.asarray()
+        deep = page.dtype is not None and page.dtype.str[1:] in ('u2', 'f2', 'f4', 'f8')
+        if not deep or page.photometric > 2: return None
+        try: stored = page.asarray()
         except ValueError:
-            if page.dtype.kind == 'u': return None           # a compression that Pillow knows and tifffile alone does not, such as LZW
+            if page.dtype.kind == 'u': return None   # a compression that only Pillow knows, such as LZW
             raise
-    a = (np.moveaxis(a, 0, -1) if page.axes == 'SYX' else a).reshape(page.imagelength, page.imagewidth, -1)
+    return _tiff_page(page, stored)
+
+def _tiff_page(page, stored):
+    "(h, w, 1 to 4) upright floats from the samples that a TIFF page stores."
+    channels_first = page.axes == 'SYX'
+    a = np.moveaxis(stored, 0, -1) if channels_first else stored
+    a = a.reshape(page.imagelength, page.imagewidth, -1)
     a = a/65535 if a.dtype.kind == 'u' else a.astype(np.float64)
-    colors, extra = 3 if page.photometric == 2 else 1, tuple(page.extrasamples[:1])     # extra: 1 premultiplied alpha, 2 alpha
-    if page.photometric == 0: a[..., 0] = 1 - a[..., 0]                                  # 0 is white
-    if extra == (1,): a[..., :colors] /= np.maximum(a[..., colors:colors + 1], 1e-9)
+    colors = 3 if page.photometric == 2 else 1
+    extra = page.extrasamples[0] if page.extrasamples else 0        # 1: premultiplied alpha, 2: alpha
+    if page.photometric == 0: a[..., 0] = 1 - a[..., 0]             # white is stored as 0
+    if extra == 1: a[..., :colors] /= np.maximum(a[..., colors:colors + 1], 1e-9)
     tag = page.tags.get('Orientation')
-    return _upright(a[..., :colors + (extra in ((1,), (2,)))], tag.value if tag else 1)
+    return _upright(a[..., :colors + (extra in (1, 2))], tag.value if tag else 1)
 
 # %% ../../nbs/pictures/01_files.ipynb #78f635e2
 def _samples(data):
     "(h, w, 1 to 4) floats in [0, 1] of the image file in `data`, upright: grey, grey + alpha, RGB or RGBA."
-    if (a := _deep_tiff(data)) is not None: return a
+    deep = _deep_tiff(data)
+    if deep is not None: return deep
     im = Image.open(BytesIO(data))
-    if re.fullmatch('(RGB|RGBA|RGBX|LA);16[BLN]', raw := _raw_mode(im)): return _sixteen_bits(data, raw)
+    raw = _raw_mode(im)
+    if re.fullmatch('(RGB|RGBA|RGBX|LA);16[BLN]', raw): return _sixteen_bits(data, raw)
     im = ImageOps.exif_transpose(im)
     if im.mode.startswith('I;16'): return np.asarray(im)[..., None]/65535
-    if im.mode in ('I', 'F'): raise ValueError('32-bit samples, where 8 or 16-bit integers or a floating-point TIFF are expected')
+    checks.require(im.mode not in ('I', 'F'), '8 or 16-bit integers, or a floating-point TIFF', '32-bit samples')
     return np.asarray(im.convert('RGBA' if im.has_transparency_data else 'RGB'))/255
 
 # %% ../../nbs/pictures/01_files.ipynb #074138b1
@@ -154,53 +174,31 @@ def _over_white(samples):
     return a if a.shape[2] == 3 else np.repeat(a, 3, axis=2)
 
 # %% ../../nbs/pictures/01_files.ipynb #3bfbd945
-def _area_means(a, n):
-    "Means of `a` over `n` equal stretches of its first axis, (m, ...) -> (n, ...)."
-    m = len(a)
-    start, edge = np.arange(m), np.arange(n + 1)*m/n                       # of the old pixels; of the new ones, in old pixels
-    share = np.minimum(edge[1:, None], start + 1) - np.maximum(edge[:-1, None], start)
-    return (csr_array(np.maximum(share, 0)*n/m) @ a.reshape(m, -1)).reshape(n, *a.shape[1:])
-
 def _at_most(image, max_size):
     "`image` with its longer side at most `max_size` pixels, by area means; itself where it is no larger."
     h, w = image.shape[:2]
     if max(h, w) <= max_size: return image
     rows, columns = (round(n*max_size/max(h, w)) for n in (h, w))
-    if min(rows, columns) < 3:
-        raise ValueError(f'expected at least 3x3 pixels after resizing {h}x{w}, got {rows}x{columns} with max_size={max_size}; '
-                         f'use max_size={-(-3*max(h, w)//min(h, w))} or more, or crop the picture')
-    return np.clip(_area_means(_area_means(image, rows).swapaxes(0, 1), columns).swapaxes(0, 1), 0, 1)
+    got = f'{rows}x{columns} with max_size={max_size}'
+    todo = f'use max_size={-(-3*max(h, w)//min(h, w))} or more, or crop the picture'
+    checks.require(min(rows, columns) >= 3, f'at least 3x3 pixels after resizing {h}x{w}', got, todo)
+    return np.clip(resize_image(image, (rows, columns)), 0, 1)
 
 # %% ../../nbs/pictures/01_files.ipynb #018f4448
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError,
-                    struct.error, zlib.error, Image.DecompressionBombError)    # what Pillow and tifffile raise on damaged files
+_TODO = 'copy it again if it is damaged, else export it as 8 or 16-bit PNG'
 
 def load_image(
-    path, # str or Path of a JPEG, PNG, TIFF, WebP, GIF, BMP …; of several frames or pages the first is read
-    *, max_size:int|None=None, # largest height or width, at least 3: a larger picture is made smaller by area means; None keeps the size
+    path, # str or Path of a JPEG, PNG, TIFF, WebP, GIF, BMP, ...; of several frames or pages the first is read
+    *,
+    max_size:int=None, # a larger picture is made smaller, by area means, to this height or width (at least 3)
 ) -> np.ndarray: # (h, w, 3) float64 in [0, 1], RGB, upright, alpha composited on white
-    """Read a photograph. Raises FileNotFoundError, IsADirectoryError, or ValueError if the file holds no whole image in [0, 1],
-    if `max_size` is under 3, or if it leaves fewer than 3x3 pixels; TypeError if `path` is no path or `max_size` no integer."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f'expected the path of an image, got {type(path).__name__}; an array needs no loading, see sss_nb.checks.image')
-    if max_size is not None and not isinstance(max_size, (int, np.integer)):
-        raise TypeError(f'expected max_size as an integer, got {max_size!r}; round it: int(max_size)')
-    if max_size is not None and max_size < 3:
-        raise ValueError(f'expected a max_size of at least 3 pixels, got {max_size}; leave it out to keep the size of the file')
-    path = Path(path).expanduser()
-    if path.is_dir(): raise IsADirectoryError(f'expected an image file, got the folder {path}; name a file in it')
-    if not path.exists():
-        raise FileNotFoundError(f'expected an image at {path}, got no such file (working folder {Path.cwd()}); '
-                                "check the name, or take a photograph that comes with the package: fetch('chelsea')")
+    """Read a photograph.
+
+    Raises FileNotFoundError, IsADirectoryError, or ValueError if the file holds no whole image in [0, 1] or
+    `max_size` leaves fewer than 3x3 pixels; TypeError if `path` is no path.
+    """
+    if max_size is not None: checks.integer('max_size', max_size, least=3, todo='leave it out to keep the size')
+    path = checks.existing_file(path, 'an image', "check the name, or take a photograph of ours: fetch('chelsea')")
     data = path.read_bytes()
-    try: samples = _samples(data)
-    except UnidentifiedImageError:
-        raise ValueError(f'expected an image, got {path}, {len(data)} bytes that start with {data[:8]!r}; '
-                         'export it as JPEG, PNG or TIFF') from None
-    except _DECODING_ERRORS as e:
-        raise ValueError(f'expected a whole image, got {path}, which cannot be decoded ({e}); '
-                         'copy it again if it is damaged, else export it as 8 or 16-bit PNG') from e
-    try:
-        image = checks.image(_over_white(samples))
-        return image if max_size is None else checks.image(_at_most(image, max_size))
-    except ValueError as e: raise ValueError(f'{path}: {e}') from None
+    with checks.readable(path, 'an image', _TODO): image = checks.image(_over_white(_samples(data)))
+    return image if max_size is None else _at_most(image, max_size)

@@ -13,6 +13,8 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from .. import checks
+
 # %% ../../nbs/pictures/02_registry.ipynb #9881e953
 def _checkout():
     "The folder of the checkout this package is in, or None if it is installed elsewhere."
@@ -20,63 +22,68 @@ def _checkout():
     return root if (root/'settings.ini').exists() else None
 
 def data_dir() -> Path: # the folder with registry.json
-    "Where the data is: `SSS_NB_DATA`, else `data/` of the checkout, else the packaged copy. Raises FileNotFoundError if there is none."
+    """Where the data is: `SSS_NB_DATA`, else `data/` of the checkout, else the packaged copy.
+
+    Raises FileNotFoundError if there is none.
+    """
     named, root = os.environ.get('SSS_NB_DATA'), _checkout()
-    path = Path(named).expanduser() if named else root/'data' if root else Path(str(files('sss_nb')))/'_data'
-    if not path.is_dir():
-        todo = 'correct or unset SSS_NB_DATA' if named else 'install the package again'
-        raise FileNotFoundError(f'expected the data folder at {path}, got none; {todo}')
-    return path
+    if named: return checks.existing_folder(named, 'the data folder', 'correct or unset SSS_NB_DATA')
+    path = root/'data' if root else Path(str(files('sss_nb')))/'_data'
+    return checks.existing_folder(path, 'the data folder', 'install the package again')
 
 # %% ../../nbs/pictures/02_registry.ipynb #198101da
 def figures_dir() -> Path: # the folder; `save_fig` makes it when it is missing
     "Where figures go: `SSS_NB_FIGURES`, else `figures/` of the checkout, else `figures/` in the working folder."
-    if named := os.environ.get('SSS_NB_FIGURES'): return Path(named).expanduser()
-    return (_checkout() or Path.cwd())/'figures'
+    named = os.environ.get('SSS_NB_FIGURES')
+    return Path(named).expanduser() if named else (_checkout() or Path.cwd())/'figures'
 
 # %% ../../nbs/pictures/02_registry.ipynb #8820ae75
 def registry() -> dict: # name -> dict(file, sha256, title, author, source, licence and, if it can be downloaded, url)
     "What `fetch` knows: the entries of `registry.json` in `data_dir()`. Raises FileNotFoundError if there is none."
-    path = data_dir()/'registry.json'
-    if not path.exists():
-        raise FileNotFoundError(f'expected {path}, got no such file; point SSS_NB_DATA at a folder that has one, or unset it')
+    todo = 'point SSS_NB_DATA at a folder that has one, or unset it'
+    path = checks.existing_file(data_dir()/'registry.json', 'the registry', todo)
     return json.loads(path.read_text(encoding='utf-8'))
 
 # %% ../../nbs/pictures/02_registry.ipynb #cebb02e0
-def _download(name, entry):
+def _retrieve(entry):
     "The path of the registered file in the cache, downloaded where it is not there yet."
     import pooch
     from tqdm import tqdm
     cache = os.environ.get('SSS_NB_CACHE') or pooch.os_cache('sss_nb')
-    try:
-        with tqdm(total=1, desc=entry['file'], unit='B', unit_scale=True, leave=False) as bar:  # pooch sets the total
-            return Path(pooch.retrieve(entry['url'], known_hash=f"sha256:{entry['sha256']}", fname=entry['file'], path=cache,
-                                       downloader=pooch.HTTPDownloader(progressbar=bar)))
-    except ValueError as e:
-        raise ValueError(f"{name}: expected sha256 {entry['sha256'][:12]}…, got another file from {entry['url']}; "
-                         'nothing was kept; try later, or correct the registry if the file was changed on purpose') from e
-    except OSError as e:
-        raise ConnectionError(f"{name}: expected to download {entry['url']}, got {type(e).__name__}; "
-                              f"check the connection, or put the file at {data_dir()/entry['file']} yourself") from e
+    with tqdm(total=1, desc=entry['file'], unit='B', unit_scale=True, leave=False) as bar:  # pooch sets the total
+        get = pooch.HTTPDownloader(progressbar=bar)
+        known = f"sha256:{entry['sha256']}"
+        return Path(pooch.retrieve(entry['url'], known, fname=entry['file'], path=cache, downloader=get))
+
+def _download(name, entry):
+    "As `_retrieve`, with errors that say what to do."
+    try: return _retrieve(entry)
+    except ValueError as error:
+        got = f"another file from {entry['url']}; nothing was kept: try later, or correct the registry"
+        raise ValueError(f"{name}: expected sha256 {entry['sha256'][:12]}…, got {got}") from error
+    except OSError as error:
+        todo = f"check the connection, or put the file at {data_dir()/entry['file']}"
+        got = type(error).__name__
+        raise ConnectionError(f"{name}: expected to download {entry['url']}, got {got}; {todo}") from error
 
 # %% ../../nbs/pictures/02_registry.ipynb #864e57ac
+_RESTORE = 'restore it by git checkout, or install the package again'
+
+def _advice(name, known):
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f'did you mean {near[0]!r}?' if near else 'load_image reads any other file by its path'
+
 def fetch(
     name:str, # a name in `registry()`
 ) -> Path: # the file, its sha256 checked
     "A registered file. Raises KeyError (unknown name), ValueError (damaged file) or ConnectionError (no download)."
     known = registry()
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        raise KeyError(f"expected one of {', '.join(sorted(known))}, got {name!r}" + (f'; did you mean {near[0]!r}?' if near else
-                       '; load_image reads any other file by its path'))
+    checks.require(name in known, f"one of {', '.join(sorted(known))}", repr(name), _advice(name, known), KeyError)
     entry = known[name]
     path = data_dir()/entry['file']
-    if not path.exists():
-        if 'url' in entry: return _download(name, entry)
-        raise FileNotFoundError(f'{name}: expected {path}, got no such file and no url to download it from; '
-                                'restore it by git checkout, or install the package again')
+    if not path.exists() and 'url' in entry: return _download(name, entry)
+    checks.existing_file(path, name, _RESTORE)
     with open(path, 'rb') as f: got = hashlib.file_digest(f, 'sha256').hexdigest()
-    if got != entry['sha256']:
-        raise ValueError(f"{name}: expected sha256 {entry['sha256'][:12]}…, got {got[:12]}…: {path} is damaged or was edited; "
-                         f'delete it, then restore it by git checkout, or install the package again')
+    wanted = entry['sha256']
+    checks.require(got == wanted, f'{name} with sha256 {wanted[:12]}…', f'{path} with {got[:12]}…', _RESTORE)
     return path

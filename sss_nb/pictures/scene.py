@@ -9,6 +9,8 @@ __all__ = ['SCENE_LAYERS', 'synthetic_layers', 'synthetic_scene']
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from .. import checks
+
 # %% ../../nbs/pictures/03_scene.ipynb #5f728e8d
 SCENE_LAYERS = ('background', 'ball in motion', 'disc out of focus', 'box', 'fur')
 _FINER = 4
@@ -22,9 +24,11 @@ def _coverage(mask, finer=_FINER):
 def _fur(y, x, radius, length, strands, rng):
     "True inside a ball of fur around (0, 0)."
     r, angle = np.hypot(y, x), np.arctan2(y, x)/(2*np.pi)
-    inside, bins = r < radius, np.linspace(0, 1, 32*strands, endpoint=False)
+    inside = r < radius
+    bins = np.linspace(0, 1, 32*strands, endpoint=False)
     for bend in (-.5, .5):
-        root, height, width = rng.random(strands), length*rng.uniform(.4, 1, strands), rng.uniform(.6, 1.2, strands)/strands
+        root, height = rng.random(strands), length*rng.uniform(.4, 1, strands)
+        width = rng.uniform(.6, 1.2, strands)/strands
         away = np.abs((bins[:, None] - root + .5) % 1 - .5)
         outline = (height*np.maximum(1 - away/width, 0)).max(axis=1)
         inside |= r < radius + np.interp(angle + bend*(r - radius), bins, outline, period=1)
@@ -32,19 +36,25 @@ def _fur(y, x, radius, length, strands, rng):
 
 # %% ../../nbs/pictures/03_scene.ipynb #272cc171
 def _scene_masks(h, w, rng):
-    "Coverage of each object of the scene, back to front, [(h, w)]*4; a shift of up to 2 % of the size comes from `rng`."
+    "Coverage of each object of the scene, back to front, [(h, w)]*4; `rng` shifts them by up to 2 % of the size."
     size = min(h, w)
     y, x = ((np.mgrid[:_FINER*h, :_FINER*w] + .5)/(_FINER*size))
-    places = np.array([[.25, .72], [.28, .28], [.71, .76], [.64, .35]])*[h/size, w/size] + rng.uniform(-.02, .02, (4, 2))
-    (yb, xb), (yd, xd), (ys, xs), (yf, xf) = ((y - py, x - px) for py, px in places)
-    chord = np.sqrt(np.maximum(.13**2 - yb**2, 0))                              # half the ball's width in this row
-    path = .14                                                                  # how far it moves while the shutter is open
-    ball = np.clip(np.minimum(xb + chord, path/2) - np.maximum(xb - chord, -path/2), 0, None)/path
-    disc = np.clip((.19 - np.hypot(yd, xd))/.12 + .5, 0, 1)
+    places = np.array([[.25, .72], [.28, .28], [.71, .76], [.64, .35]])*[h/size, w/size]
+    places = places + rng.uniform(-.02, .02, (4, 2))
+    ball, disc, box, fur = ((y - py, x - px) for py, px in places)
+    masks = _moving_ball(*ball), _blurred_disc(*disc), _box(*box), _fur(*fur, .19, .14, max(24, int(.9*size)), rng)
+    return [_coverage(m.astype(float)) for m in masks]
+
+def _moving_ball(y, x):
+    path = .14                                              # how far it moves while the shutter is open
+    chord = np.sqrt(np.maximum(.13**2 - y**2, 0))           # half the ball's width in this row
+    return np.clip(np.minimum(x + chord, path/2) - np.maximum(x - chord, -path/2), 0, None)/path
+
+def _blurred_disc(y, x): return np.clip((.19 - np.hypot(y, x))/.12 + .5, 0, 1)
+
+def _box(y, x):
     c, s = np.cos(.3), np.sin(.3)
-    box = (np.abs(c*ys - s*xs) < .16) & (np.abs(s*ys + c*xs) < .15)
-    fur = _fur(yf, xf, .19, .14, max(24, int(.9*size)), rng)
-    return [_coverage(m.astype(float)) for m in (ball, disc, box, fur)]
+    return (np.abs(c*y - s*x) < .16) & (np.abs(s*y + c*x) < .15)
 
 # %% ../../nbs/pictures/03_scene.ipynb #b6aa7525
 def _stack(masks):
@@ -56,8 +66,13 @@ def _stack(masks):
     return np.stack([left, *reversed(alphas)], axis=-1)
 
 # %% ../../nbs/pictures/03_scene.ipynb #55328d6d
-_SCENE_COLORS = np.array([[[.26, .36, .52], [.62, .70, .80]], [[.86, .70, .12], [.99, .92, .50]], [[.16, .44, .26], [.45, .74, .42]],
-                          [[.62, .10, .16], [.86, .36, .34]], [[.50, .28, .12], [.88, .66, .38]]])  # darkest and lightest of each layer
+_SCENE_COLORS = np.array([           # darkest and lightest of each layer
+    [[.26, .36, .52], [.62, .70, .80]],
+    [[.86, .70, .12], [.99, .92, .50]],
+    [[.16, .44, .26], [.45, .74, .42]],
+    [[.62, .10, .16], [.86, .36, .34]],
+    [[.50, .28, .12], [.88, .66, .38]],
+])
 
 def _scene_colors(h, w, rng):
     "Colour of every layer at every pixel, (h, w, 5, 3)."
@@ -74,20 +89,23 @@ def _scene_colors(h, w, rng):
 
 # %% ../../nbs/pictures/03_scene.ipynb #a22157a5
 def synthetic_layers(
-    size=64, # int for a square, or (h, w), each at least 16
+    size=64,    # int for a square, or (h, w), each at least 16
     seed:int=0, # places, strands and textures
 ) -> tuple: # (colors (h, w, 5, 3), alphas (h, w, 5)), layers as in SCENE_LAYERS
     "The true layers of the synthetic scene. Raises ValueError if `size` is under 16 pixels."
     h, w = (size, size) if np.ndim(size) == 0 else size
-    if min(h, w) < 16: raise ValueError(f'expected a scene of at least 16x16 pixels, got {h}x{w}; the objects need that much')
+    for n in (h, w): checks.integer('height and width of a scene', n, least=16)
     rng = np.random.default_rng(seed)
     alphas = _stack(_scene_masks(h, w, rng))
     return _scene_colors(h, w, rng), alphas
 
 def synthetic_scene(
-    size=64, # int for a square, or (h, w), each at least 16
+    size=64,    # int for a square, or (h, w), each at least 16
     seed:int=0, # places, strands and textures
 ) -> tuple: # (image (h, w, 3), alphas (h, w, 5)), layers as in SCENE_LAYERS
-    "A scene whose true soft segments are known: image = sum of alpha times layer colour. Raises what `synthetic_layers` raises."
+    """A scene whose true soft segments are known: image = sum of alpha times layer colour.
+
+    Raises what `synthetic_layers` raises.
+    """
     colors, alphas = synthetic_layers(size, seed)
     return np.einsum('hwk,hwkc->hwc', alphas, colors), alphas
