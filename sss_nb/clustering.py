@@ -27,8 +27,8 @@ def kmeans(
     >>> float(distortion)
     1.0
     """
-    todo = 'at least one, and no more than there are points'
-    checks.integer('the number of clusters', k, least=1, most=len(points), todo=todo)
+    checks.integer('k', k, least=1, most=len(points), todo='each cluster needs a point')
+    checks.integer('restarts', restarts, least=1)
     runs = [_one_run(points, k, rng, iterations) for _ in range(restarts)]
     return min(runs, key=lambda run: run[1])
 

@@ -6,7 +6,6 @@
 __all__ = ['solve_layers', 'weighted_grams', 'reweighted_step', 'constrained_sparsification']
 
 # %% ../nbs/06c_constrained.ipynb #c44fa78d
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from . import checks
+from .process import usable_cores
 from .sparsity import sparsity_weights
 
 # %% ../nbs/06c_constrained.ipynb #80a86452
@@ -91,7 +91,7 @@ def reweighted_step(
     edges = np.linspace(0, len(E), parts + 1).astype(int)
     rows = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     def part(r): return _part_of_system(E[r], alpha[r], gamma, factor, floor)
-    with threadpool_limits(1, 'blas'), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1, 'blas'), ThreadPoolExecutor(usable_cores()) as pool:
         systems = list(pool.map(part, rows))
         A = sum(blocks for blocks, _ in systems)                # in the order of the pixels
         b = sum(sides for _, sides in systems)

@@ -10,13 +10,11 @@ from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
-from petsc4py import PETSc
-from slepc4py import SLEPc
 from threadpoolctl import threadpool_limits
 
 from . import checks
 from .krylov import block_krylov_schur, gather_vectors, too_few_pairs
-from .petsc import ConvergenceError, reason_name, root_cause, to_petsc
+from .petsc import ConvergenceError, PETSc, SLEPc, reason_name, root_cause, to_petsc
 
 # %% ../nbs/05c_eigen.ipynb #b68d16e2
 def _package(size):
@@ -176,6 +174,12 @@ def _search(A, n, shift, which, **how):
         if enough(lam) or want == most: return lam, V
         want = min(want + n - _settled(lam), most)
 
+# %% ../nbs/05c_eigen.ipynb #8686d01c
+def _operator(L, method, comm):
+    "L as a PETSc matrix, in the form that the solves want."
+    A = to_petsc(L, comm)
+    return A.convert('sbaij') if method == 'cholesky' and A.comm.size == 1 else A
+
 # %% ../nbs/05c_eigen.ipynb #44ec716c
 def _ordered(lam, V, n, which):
     "The n wanted pairs in their order; the entry of largest magnitude of each vector is positive."
@@ -229,7 +233,7 @@ def smallest_eigenpairs(
     checks.number('shift', shift, below=0, todo='it must lie below the smallest eigenvalue')
     block = _block(block, L.shape[0], n, method)
     how = dict(method=method, block=block, tol=tol, max_it=max_it)
-    lam, V = _search(to_petsc(L, comm), n, _below_diagonal(L, shift), which, **how)
+    lam, V = _search(_operator(L, method, comm), n, _below_diagonal(L, shift), which, **how)
     return _ordered(lam, V, n, which)
 
 # %% ../nbs/05c_eigen.ipynb #6f437cbb

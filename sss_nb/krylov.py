@@ -7,11 +7,9 @@ __all__ = ['gather_vectors', 'BlockBasis', 'BlockKrylov', 'too_few_pairs', 'bloc
 
 # %% ../nbs/05b_krylov.ipynb #d87587c0
 import numpy as np
-from petsc4py import PETSc
 from scipy.linalg import eigh
-from slepc4py import SLEPc
 
-from .petsc import ConvergenceError
+from .petsc import ConvergenceError, PETSc, SLEPc
 
 # %% ../nbs/05b_krylov.ipynb #be997ea1
 def gather_vectors(

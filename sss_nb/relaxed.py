@@ -8,17 +8,16 @@ __all__ = ['INTERPOLATION', 'DERIVATIVE', 'derivative', 'image_gradient', 'spars
            'smoothing_step', 'relaxed_sparsification']
 
 # %% ../nbs/08_relaxed.ipynb #22348f1a
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
-from petsc4py import PETSc
 from scipy.ndimage import correlate1d
 from tqdm import tqdm
 
 from . import checks
-from .petsc import ConvergenceError, reason_name, root_cause
+from .petsc import ConvergenceError, PETSc, reason_name, root_cause
+from .process import usable_cores
 from .sparsity import sparsity_weights
 
 # %% ../nbs/08_relaxed.ipynb #fc1e0df9
@@ -115,7 +114,7 @@ class LayerSystem:
         penalty:float,       # lambda
     ):
         self.L, self.diagonal, self.penalty = L, diagonal, penalty
-        self.parts, self.pool = row_parts(L), ThreadPoolExecutor(os.cpu_count())
+        self.parts, self.pool = row_parts(L), ThreadPoolExecutor(usable_cores())
 
     def by_parts(self, function):
         "The array (N, K) that function(rows, rows of L) gives part by part, in threads."

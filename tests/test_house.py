@@ -144,7 +144,7 @@ def test_import_of_the_package_is_bare():
 STAGES = [m for p in NOTEBOOKS if p.parent == NBS and (m := exported(p))]     # the method, in the paper's order
 BLOCKS = [m.split('.')[1] for m in STAGES if m.split('.')[1] not in ('params', 'result', 'pipeline')]
 WINGS = {  # the rooms that a wing may import from, beside the modules before it in its own
-    'checks': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
+    'checks': [], 'process': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
 }
 
@@ -165,12 +165,12 @@ def may_import(here, order):
     "Whether the module `here` may import a module, as a function of the other's name."
     before = order[:order.index(here)]
     if here in STAGES:
-        rooms = ['checks', 'pictures'] + ['networks']*(here == 'sss_nb.pipeline')
+        rooms = ['checks', 'process', 'pictures'] + ['networks']*(here == 'sss_nb.pipeline')
         return lambda other: room(other) in rooms or other in STAGES and other in before
     return lambda other: room(other) in WINGS[room(here)] or room(other) == room(here) and other in before
 
 def test_imports_run_one_way():
-    "The method imports earlier stages, pictures and checks; the wings stand where WINGS says."
+    "The method imports earlier stages, pictures, checks and process; the wings stand where WINGS says."
     order = [m for p in NOTEBOOKS if (m := exported(p))]
     assert len(set(order)) == len(order), f'two notebooks export one module: {order}'
     for path in MODULES:

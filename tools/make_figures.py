@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Run the figure notebooks and write the gallery: nbs/figures/fig*.ipynb -> figures/*.png (and *.txt, tables), figures/index.html.
+"""Run the figure notebooks and write the gallery.
+
+nbs/figures/fig*.ipynb -> figures/*.png (and *.txt, tables), figures/index.html.
 
     tools/make_figures.py                 all of them, in order
     tools/make_figures.py fig04 fig06     these
@@ -33,9 +35,10 @@ def all_notebooks(): return sorted(p for p in SOURCES.glob('fig*.ipynb'))
 def choose(names):
     "The notebooks whose name begins with one of `names`, in the order of the paper; all of them without names."
     known = all_notebooks()
+    there_are = ', '.join(p.stem for p in known) or 'none'
     for name in names:
         if not any(p.stem.startswith(name) for p in known):
-            sys.exit(f"no figure notebook begins with {name!r}; there are: {', '.join(p.stem for p in known) or 'none'}")
+            sys.exit(f'no figure notebook begins with {name!r}; there are: {there_are}')
     return [p for p in known if not names or p.stem.startswith(tuple(names))]
 
 def clock(seconds): return f'{seconds:.0f} s' if seconds < 60 else f'{seconds//60:.0f} min {seconds%60:02.0f} s'
@@ -94,10 +97,15 @@ def tex(formula):
 def inline(markdown, base):
     "The Markdown that captions use - code, formulas, bold, italic, links - as HTML; links start from `base`."
     kept = []
-    def keep(s): kept.append(s); return f'\x00{len(kept) - 1}\x00'
+
+    def keep(s):
+        kept.append(s)
+        return f'\x00{len(kept) - 1}\x00'
+
     def link(m):
         to = m[2] if re.match(r'[a-z]+:|#|/', m[2]) else posixpath.normpath(f'{base}/{m[2]}')
         return keep(f'<a href="{to}">') + m[1] + keep('</a>')
+
     s = html.escape(markdown, quote=False)
     s = re.sub(r'`([^`]+)`', lambda m: keep(f'<code>{m[1]}</code>'), s)
     s = re.sub(r'\$([^$]+)\$', lambda m: keep(tex(m[1])), s)
@@ -133,20 +141,24 @@ PAGE = '''<!DOCTYPE html>
   body {{ max-width: 60rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; color: #222; background: #fff;
          font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }}
   h1 {{ margin-bottom: .2rem }}  h2 {{ margin: 0 0 .6rem; font-size: 1.25rem }}
-  a {{ color: #06c }}  nav {{ margin: 1rem 0 0 }}  nav a {{ margin-right: 1.1rem; white-space: nowrap }}
+  a {{ color: #06c }}
+  nav {{ display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: 1rem 0 0 }}
+  @media (max-width: 480px) {{ nav {{ flex-direction: column; gap: .35rem }} }}
   section {{ margin-top: 2.6rem; padding-top: 1.6rem; border-top: 1px solid #ddd }}
   figure {{ margin: 0 0 1rem }}  img {{ max-width: 100%; height: auto; border-radius: 3px }}
   p {{ margin: .5rem 0 }}  code {{ background: #f3f3f3; padding: 0 .2em; border-radius: 3px }}
-  pre {{ margin: 1rem 0; padding: .6rem .8rem; overflow-x: auto; background: #f3f3f3; border-radius: 3px; font-size: .8rem; line-height: 1.35 }}
+  pre {{ margin: 1rem 0; padding: .6rem .8rem; overflow-x: auto; background: #f3f3f3; border-radius: 3px;
+        font-size: .8rem; line-height: 1.35 }}
   .quiet {{ color: #666; font-size: .9rem }}
   @media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #1b1b1b }}  a {{ color: #6bf }}
-    section {{ border-color: #444 }}  code, pre {{ background: #2c2c2c }}  img {{ background: #fff }}  .quiet {{ color: #aaa }} }}
+    section {{ border-color: #444 }}  code, pre {{ background: #2c2c2c }}  img {{ background: #fff }}
+    .quiet {{ color: #aaa }} }}
 </style>
 </head>
 <body>
 <h1>Figures</h1>
-<p>Semantic soft segmentation, figure by figure. Each was made by the notebook that it links to; <code>make figures</code>
-makes them again, <code>make figures FIG=fig04</code> one of them.</p>
+<p>Semantic soft segmentation, figure by figure. Each was made by the notebook that it links to;
+<code>make figures</code> makes them again, <code>make figures FIG=fig04</code> one of them.</p>
 <nav>
 {contents}
 </nav>
@@ -157,28 +169,37 @@ makes them again, <code>make figures FIG=fig04</code> one of them.</p>
 
 FIGURE = '<figure><a href="{file}"><img src="{file}" loading="lazy" alt="{alt}"></a></figure>'
 
+SECTION = '''<section id="{stem}">
+<h2>{title}</h2>
+{figures}
+{text}
+<p class="quiet"><a href="{base}/{name}">{name}</a></p>
+</section>'''
+
+def section(path, folder, base):
+    "The part of the gallery about one notebook: its pictures, caption and tables; links start from `base`."
+    title, caption = described(path)
+    shown = [FIGURE.format(file=p.name, alt=html.escape(alt(p, path.stem, title, caption)))
+             for p in pictures(folder, path.stem)]
+    number = path.stem.split('_')[0]
+    figures = '\n'.join(shown) or f'<p class="quiet">Not made yet: <code>make figures FIG={number}</code></p>'
+    text = '\n'.join(f'<p>{inline(t, base)}</p>' for t in re.split(r'\n\s*\n', caption) if t.strip())
+    table = folder/f'{path.stem}.txt'
+    if table.is_file():
+        text += f'\n<pre>{html.escape(table.read_text(encoding="utf-8").rstrip(), quote=False)}</pre>'
+    return SECTION.format(stem=path.stem, title=inline(title, base), figures=figures, text=text, base=base,
+                          name=path.name)
+
 def gallery(folder):
     "Write folder/index.html from the notebooks and the pictures that are there; return the number of pictures."
     base = Path(os.path.relpath(SOURCES, folder)).as_posix()
-    contents, sections, count = [], [], 0
-    for path in all_notebooks():
-        title, caption = described(path)
-        shown = pictures(folder, path.stem)
-        count += len(shown)
-        number = path.stem.split('_')[0]
-        contents.append(f'<a href="#{path.stem}">{html.escape(plain(title))}</a>')
-        figures = [FIGURE.format(file=p.name, alt=html.escape(alt(p, path.stem, title, caption))) for p in shown]
-        figures = '\n'.join(figures) or f'<p class="quiet">Not made yet: <code>make figures FIG={number}</code></p>'
-        text = '\n'.join(f'<p>{inline(t, base)}</p>' for t in re.split(r'\n\s*\n', caption) if t.strip())
-        table = folder/f'{path.stem}.txt'
-        if table.is_file(): text += f'\n<pre>{html.escape(table.read_text(encoding="utf-8").rstrip(), quote=False)}</pre>'
-        sections.append(f'<section id="{path.stem}">\n<h2>{inline(title, base)}</h2>\n{figures}\n{text}\n'
-                        f'<p class="quiet"><a href="{base}/{path.name}">{path.name}</a></p>\n</section>')
-    page = PAGE.format(contents='\n'.join(contents), sections='\n'.join(sections))
+    known = all_notebooks()
+    contents = [f'<a href="#{p.stem}">{html.escape(plain(described(p)[0]))}</a>' for p in known]
+    sections = [section(p, folder, base) for p in known]
     new = folder/'.index.html.new'
-    new.write_text(page, encoding='utf-8')
+    new.write_text(PAGE.format(contents='\n'.join(contents), sections='\n'.join(sections)), encoding='utf-8')
     os.replace(new, folder/'index.html')
-    return count
+    return sum(len(pictures(folder, p.stem)) for p in known)
 
 def alt(picture, stem, title, caption):
     "What a reader who does not see the picture is told: the title, which of several, and the caption's first sentence."
@@ -190,50 +211,66 @@ def alt(picture, stem, title, caption):
 
 def stop(number, frame): raise KeyboardInterrupt
 
-def main(args=None):
+def arguments(args):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('figures', nargs='*', help='fig04, or the whole stem; all of them without')
     parser.add_argument('--inplace', action='store_true', help='store the outputs in the notebooks')
     parser.add_argument('--size', choices=['full', 'small'], default=os.environ.get('SSS_NB_FIGURE_SIZE', 'full'))
-    args = parser.parse_args(args)
-    for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, stop)
+    return parser.parse_args(args)
 
-    chosen, began, failed = choose(args.figures), time.time(), []
+def make(path, folder, args, status):
+    "Run one notebook, move what it made to `folder`, and return the names of its pictures."
+    with tempfile.TemporaryDirectory(prefix='.making-', dir=folder) as workplace:
+        made = Path(workplace)/'pictures'
+        made.mkdir()
+        env = os.environ | dict(SSS_NB_FIGURES=str(made), SSS_NB_FIGURE_SIZE=args.size)
+        nb = run(path, env, status)
+        table = printed(nb)
+        if table: (made/f'{path.stem}.txt').write_text(table + '\n', encoding='utf-8')
+        if args.inplace: store(nb, path, Path(workplace))
+        files = sorted(made.iterdir())
+        for f in files: os.replace(f, folder/f.name)
+    return [f.name for f in files if f.suffix == '.png']
+
+def make_all(chosen, folder, args):
+    "Make the chosen figures, a line for each; return the names of those that failed."
+    width = max(len(p.stem) for p in chosen)
+    terminal = sys.stdout.isatty()
+    failed = []
+    for k, path in enumerate(chosen, 1):
+        label, began = f'[{k}/{len(chosen)}] {path.stem:{width}}', time.time()
+
+        def status(what, label=label, began=began):
+            line = f'\r\033[K{label}  {clock(time.time() - began)}, {what}'
+            if terminal: print(line, end='', flush=True)
+
+        try:
+            status('starting')
+            names = make(path, folder, args, status)
+            outcome = f"{clock(time.time() - began):>12}   {', '.join(names) or 'made no picture'}"
+        except Exception as error:
+            failed.append(path.stem)
+            outcome = f'FAILED after {clock(time.time() - began)}\n\n{reason(error)}\n'
+        print('\r\033[K'*terminal + f'{label}  {outcome}', flush=True)
+    return failed
+
+def main(args=None):
+    args = arguments(args)
+    for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, stop)
+    chosen, began = choose(args.figures), time.time()
     if not chosen: sys.exit(f'there is no fig*.ipynb in {SOURCES}')
     folder = Path(os.environ.get('SSS_NB_FIGURES') or ROOT/'figures').resolve()
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob('.making-*'): shutil.rmtree(left)  # of a run that was killed
-    width = max(len(p.stem) for p in chosen)
-    terminal = sys.stdout.isatty()
     print(f"{len(chosen)} figure{'s'*(len(chosen) > 1)}, to {folder}", flush=True)
     try:
-        for k, path in enumerate(chosen, 1):
-            label, t = f'[{k}/{len(chosen)}] {path.stem:{width}}', time.time()
-            def status(what):
-                if terminal: print(f'\r\033[K{label}  {clock(time.time() - t)}, {what}', end='', flush=True)
-            with tempfile.TemporaryDirectory(prefix='.making-', dir=folder) as workplace:
-                made = Path(workplace)/'pictures'
-                made.mkdir()
-                env = os.environ | dict(SSS_NB_FIGURES=str(made), SSS_NB_FIGURE_SIZE=args.size)
-                try:
-                    status('starting')
-                    nb = run(path, env, status)
-                    if table := printed(nb): (made/f'{path.stem}.txt').write_text(table + '\n', encoding='utf-8')
-                    if args.inplace: store(nb, path, Path(workplace))
-                except Exception as e:
-                    failed.append(path.stem)
-                    outcome = f'FAILED after {clock(time.time() - t)}\n\n{reason(e)}\n'
-                else:
-                    files = sorted(made.iterdir())
-                    for f in files: os.replace(f, folder/f.name)
-                    outcome = f"{clock(time.time() - t):>12}   {', '.join(f.name for f in files if f.suffix == '.png') or 'made no picture'}"
-            print('\r\033[K'*terminal + f'{label}  {outcome}', flush=True)
+        failed = make_all(chosen, folder, args)
         count = gallery(folder)
     except KeyboardInterrupt:
         print(f'\nInterrupted; what was finished before is in {folder}, the rest is as it was.', flush=True)
         return 130
-    if count: print(f"{count} picture{'s'*(count > 1)} in {folder/'index.html'}")
-    else: print(f'no picture has been made; {folder/"index.html"} says so')
+    page = folder/'index.html'
+    print(f"{count} picture{'s'*(count > 1)} in {page}" if count else f'no picture has been made; {page} says so')
     print(f'{len(chosen) - len(failed)} of {len(chosen)} made in {clock(time.time() - began)}'
           + f"; failed: {', '.join(failed)}"*bool(failed))
     return 1 if failed else 0
