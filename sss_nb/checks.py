@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['require', 'fails', 'number', 'integer', 'positive', 'seed', 'one_of', 'finite', 'integers', 'shaped', 'same_size',
            'unit_range', 'image', 'features', 'labels', 'alphas', 'compact', 'square', 'symmetric', 'expanded',
-           'existing_file', 'existing_folder', 'file_of_kind', 'readable', 'per_pixel']
+           'existing_file', 'existing_folder', 'file_of_kind', 'readable', 'writable', 'per_pixel']
 
 # %% ../nbs/plumbing/checks.ipynb #fd1dfb64
+import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -276,7 +277,9 @@ def expanded(path) -> Path:
     "A path with `~` as the home folder. Raises TypeError for anything that names no path."
     ok = isinstance(path, (str, os.PathLike))
     require(ok, 'a path', type(path).__name__, 'name a file or a folder', TypeError)
-    return Path(path).expanduser()
+    path = Path(path)
+    try: return path.expanduser()
+    except RuntimeError: return path    # no such user: a file whose name begins with ~
 
 def existing_file(
     path,             # str or Path
@@ -324,6 +327,23 @@ def readable(
         if type(error) in passing: raise
         said = str(error).strip().split('\n')[0]
         raise ValueError(f'expected {what}, got {path}, which cannot be read ({said}); {todo}') from error
+
+# %% ../nbs/plumbing/checks.ipynb #95213112
+_DISK = {errno.ENOSPC: ('room for it', 'a full disk', 'make room, or choose another place'),
+         errno.EDQUOT: ('room for it', 'a quota that is used up', 'make room, or choose another place'),
+         errno.ENAMETOOLONG: ('a name that the file system takes', 'one that is too long', 'choose a shorter one'),
+         errno.EACCES: ('a place where one may write', 'one where this user may not', 'choose another place'),
+         errno.EPERM: ('a place where one may write', 'one where this user may not', 'choose another place'),
+         errno.EROFS: ('a place where one may write', 'one that is read-only', 'choose another place')}
+
+@contextmanager
+def writable(path):
+    "Errors of writing inside say what to do. They stay OSErrors with their number."
+    try: yield
+    except OSError as error:
+        if error.errno not in _DISK: raise
+        expected, got, todo = _DISK[error.errno]
+        raise OSError(error.errno, f'expected {expected}, got {got}; {todo}', str(path)) from error
 
 # %% ../nbs/plumbing/checks.ipynb #27689808
 def per_pixel(

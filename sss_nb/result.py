@@ -6,8 +6,12 @@
 __all__ = ['ARRAYS', 'LARGE', 'FORMAT', 'SoftSegments', 'match_layers', 'ordered_like']
 
 # %% ../nbs/10_result.ipynb #7989228f
+import ctypes
 import json
+import os
+import re
 import shutil
+import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
@@ -21,7 +25,7 @@ from scipy.optimize import linear_sum_assignment
 from . import checks
 from .params import Params
 from .pictures.colors import color_code
-from .pictures.files import save_image
+from .pictures.files import save_image, to_disk
 
 # %% ../nbs/10_result.ipynb #facbd6ff
 ARRAYS = ('alphas', 'grouped_segments', 'initial_segments', 'superpixels', 'features')  # always saved
@@ -40,19 +44,49 @@ def _write(segments, folder, everything):
     (folder/'segments.json').write_text(json.dumps(dict(format=FORMAT, **about), indent=1))
 
 # %% ../nbs/10_result.ipynb #ccdeedf7
-def _swap(work, folder):
-    "Give the finished folder `work` the name `folder`, in place of an old one."
-    old = work.with_name(work.name + '-old')
-    try:
-        if folder.exists(): folder.rename(old)
-        work.rename(folder)
-    finally:
-        if old.exists() and not folder.exists(): old.rename(folder)      # interrupted between the two
-    shutil.rmtree(old, ignore_errors=True)
+def _is_ours(name): return re.fullmatch(r'segments\.json|arrays\.npz|layer\d+\.png|.+\.matrix\.npz', name) is not None
 
+def _link(old, new):
+    try: os.link(old, new, follow_symlinks=False)
+    except OSError: shutil.copy2(old, new, follow_symlinks=False)    # a file system without links
+
+def _keep_others(old, new):
+    "What is in the folder `old` and was not written by `save` is in `new`, too."
+    for path in old.iterdir():
+        if _is_ours(path.name): continue
+        whole = path.is_dir() and not path.is_symlink()
+        if whole: shutil.copytree(path, new/path.name, symlinks=True, copy_function=_link)
+        else: _link(path, new/path.name)
+
+# %% ../nbs/10_result.ipynb #ec6313a6
+def _exchange(a, b):
+    "Two folders change places; in one move where the system has one, so that neither is ever missing."
+    if sys.platform == 'linux':
+        here, exchange = -100, 2                                     # AT_FDCWD, RENAME_EXCHANGE
+        rename = getattr(ctypes.CDLL(None), 'renameat2', None)
+        if rename and rename(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0: return
+    aside = a.with_name(a.name + '-old')
+    b.rename(aside)
+    try: a.rename(b)
+    finally: aside.rename(a if b.exists() else b)
+
+def _publish(work, folder, overwrite):
+    "Give the finished folder `work` the name `folder`. Raises FileExistsError if another got it first."
+    replaces = overwrite and folder.exists()
+    if replaces: _keep_others(folder, work)
+    for path in (*work.glob('*.*'), work): to_disk(path)
+    if replaces: _exchange(work, folder)
+    else:
+        try: work.rename(folder)
+        except OSError:
+            if folder.exists(): _tell_exists(folder, True)
+            raise
+    to_disk(folder.parent)
+
+# %% ../nbs/10_result.ipynb #f2b157e3
 def _target(folder, overwrite):
     "The folder to write, in an existing one. Raises FileExistsError or NotADirectoryError."
-    folder = Path(folder).resolve()
+    folder = checks.expanded(folder).resolve()
     ours = (folder/'segments.json').exists()
     if folder.exists() and not (overwrite and ours): _tell_exists(folder, ours or not overwrite)
     try: folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,13 +142,14 @@ class SoftSegments:
         overwrite:bool=False, # an older result in this folder may be replaced
     ) -> Path: # the folder
         "Write to `folder`, whole or not at all. Raises FileExistsError, NotADirectoryError or OSError."
-        folder = _target(folder, overwrite)
-        work = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
-        try:
-            _write(self, work, everything)
-            work.chmod(0o755)
-            _swap(work, folder)
-        finally: shutil.rmtree(work, ignore_errors=True)
+        with checks.writable(folder):
+            folder = _target(folder, overwrite)
+            work = Path(tempfile.mkdtemp(prefix='.sss-', dir=folder.parent))
+            try:
+                _write(self, work, everything)
+                work.chmod(0o755)
+                _publish(work, folder, overwrite)
+            finally: shutil.rmtree(work, ignore_errors=True)
         return folder
 
     @classmethod
@@ -122,7 +157,7 @@ class SoftSegments:
         folder, # that `save` wrote
     ) -> 'SoftSegments':
         "Read a folder written by `save`. Raises FileNotFoundError if it is not one, ValueError if it is damaged."
-        folder = Path(folder)
+        folder = checks.expanded(folder)
         what = 'a folder written by SoftSegments.save (with segments.json in it)'
         checks.require((folder/'segments.json').exists(), what, folder, error=FileNotFoundError)
         try: return cls(**_read(folder))
