@@ -326,9 +326,10 @@ def readable(
     except Exception as error:
         if type(error) in passing: raise
         said = str(error).strip().split('\n')[0]
-        raise ValueError(f'expected {what}, got {path}, which cannot be read ({said}); {todo}') from error
+        known = f'{path}: {said}' if said.startswith('expected ') else ''     # one of our own, with its advice
+        raise ValueError(known or f'expected {what}, got {path}, which cannot be read ({said}); {todo}') from error
 
-# %% ../nbs/plumbing/checks.ipynb #95213112
+# %% ../nbs/plumbing/checks.ipynb #746816af
 _DISK = {errno.ENOSPC: ('room for it', 'a full disk', 'make room, or choose another place'),
          errno.EDQUOT: ('room for it', 'a quota that is used up', 'make room, or choose another place'),
          errno.ENAMETOOLONG: ('a name that the file system takes', 'one that is too long', 'choose a shorter one'),

@@ -7,18 +7,17 @@ __all__ = ['to_disk', 'write_atomic', 'encode_image', 'save_image', 'load_image'
 
 # %% ../../nbs/pictures/01_files.ipynb #3d1bc1e5
 import os
-import re
 import secrets
 import struct
-import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .. import checks
+from .decode import decode_image
 from .resize import resize_image
 
 # %% ../../nbs/pictures/01_files.ipynb #1198f257
@@ -106,85 +105,19 @@ def save_image(
     "Write an image file, whole or not at all. Raises what `encode_image` and `write_atomic` raise."
     return write_atomic(path, encode_image(image, Path(path).suffix, bits, quality))
 
-# %% ../../nbs/pictures/01_files.ipynb #664d121c
-_OTHER_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}  # big, little, native byte order
-
-def _raw_mode(im):
-    "How Pillow will unpack the samples of an image just opened, such as 'RGB;16B'."
-    args = im.tile[0].args if im.tile else ''
-    return str(args[0] if isinstance(args, tuple) and args else args)
-
-def _unpack_as(data, raw, mode=None):
-    "The upright samples of the image file in `data`, unpacked by the raw mode `raw`."
-    im = Image.open(BytesIO(data))
-    im.tile = [t._replace(args=(raw, *t.args[1:]) if isinstance(t.args, tuple) else raw) for t in im.tile]
-    if mode: im._mode = mode
-    return np.asarray(ImageOps.exif_transpose(im)).astype(np.uint16)
-
-def _sixteen_bits(data, raw):
-    "(h, w, 3 or 4) floats of a 16-bit colour file in `data`, which Pillow would unpack by `raw`."
-    layout, order = raw.split(';16')
-    if layout == 'LA':                              # grey + alpha, four bytes a pixel: read as if 8-bit RGBA
-        a = _unpack_as(data, 'RGBA')
-        grey, alpha = a[..., 0]*256 + a[..., 1], a[..., 2]*256 + a[..., 3]
-        return np.dstack([grey]*3 + [alpha])/65535
-    high, low = (_unpack_as(data, f'{layout};16{o}') for o in (order, _OTHER_BYTE[order]))
-    samples = (high*256 + low)/65535
-    return samples[..., :3] if layout == 'RGBX' else samples
-
-# %% ../../nbs/pictures/01_files.ipynb #8bb6db34
-def _upright(a, orientation):
-    "The stored picture `a`, turned upright as the EXIF or TIFF tag `orientation` (1 to 8) says."
-    if orientation >= 5: a = a.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7): a = a[:, ::-1]
-    return a[::-1] if orientation in (3, 4, 7, 8) else a
-
-def _deep_tiff(data):
-    "(h, w, 1 to 4) floats of a 16-bit or floating-point TIFF, or None where `data` is another file, for Pillow."
-    if data[:4] not in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'): return None
-    import tifffile
-    with tifffile.TiffFile(BytesIO(data)) as tiff:
-        page = tiff.pages.first
-        deep = page.dtype is not None and page.dtype.str[1:] in ('u2', 'f2', 'f4', 'f8')
-        if not deep or page.photometric > 2: return None
-        try: stored = page.asarray()
-        except ValueError:
-            if page.dtype.kind == 'u': return None   # a compression that only Pillow knows, such as LZW
-            raise
-    return _tiff_page(page, stored)
-
-def _tiff_page(page, stored):
-    "(h, w, 1 to 4) upright floats from the samples that a TIFF page stores."
-    channels_first = page.axes == 'SYX'
-    a = np.moveaxis(stored, 0, -1) if channels_first else stored
-    a = a.reshape(page.imagelength, page.imagewidth, -1)
-    a = a/65535 if a.dtype.kind == 'u' else a.astype(np.float64)
-    colors = 3 if page.photometric == 2 else 1
-    extra = page.extrasamples[0] if page.extrasamples else 0        # 1: premultiplied alpha, 2: alpha
-    if page.photometric == 0: a[..., 0] = 1 - a[..., 0]             # white is stored as 0
-    if extra == 1: a[..., :colors] /= np.maximum(a[..., colors:colors + 1], 1e-9)
-    tag = page.tags.get('Orientation')
-    return _upright(a[..., :colors + (extra in (1, 2))], tag.value if tag else 1)
-
-# %% ../../nbs/pictures/01_files.ipynb #78f635e2
-def _samples(data):
-    "(h, w, 1 to 4) floats in [0, 1] of the image file in `data`, upright: grey, grey + alpha, RGB or RGBA."
-    deep = _deep_tiff(data)
-    if deep is not None: return deep
-    im = Image.open(BytesIO(data))
-    raw = _raw_mode(im)
-    if re.fullmatch('(RGB|RGBA|RGBX|LA);16[BLN]', raw): return _sixteen_bits(data, raw)
-    im = ImageOps.exif_transpose(im)
-    if im.mode.startswith('I;16'): return np.asarray(im)[..., None]/65535
-    checks.require(im.mode not in ('I', 'F'), '8 or 16-bit integers, or a floating-point TIFF', '32-bit samples')
-    return np.asarray(im.convert('RGBA' if im.has_transparency_data else 'RGB'))/255
-
 # %% ../../nbs/pictures/01_files.ipynb #074138b1
+_STRIP = 256     # rows at a time
+
 def _over_white(samples):
-    "(h, w, 3) opaque RGB from (h, w, 1 to 4) samples."
-    a = np.asarray(samples, dtype=np.float64)
-    if a.shape[2] in (2, 4): a = a[..., :-1]*a[..., -1:] + (1 - a[..., -1:])
-    return a if a.shape[2] == 3 else np.repeat(a, 3, axis=2)
+    "(h, w, 3) opaque RGB from (h, w, 1 to 4) samples, uint8 or floats in [0, 1]."
+    h, w, c = samples.shape
+    opaque = np.empty((h, w, 3))
+    for start in range(0, h, _STRIP):
+        a = samples[start:start + _STRIP]
+        a = a/255 if a.dtype == np.uint8 else a.astype(np.float64)
+        if c in (2, 4): a = a[..., :-1]*a[..., -1:] + (1 - a[..., -1:])
+        opaque[start:start + _STRIP] = a
+    return opaque
 
 # %% ../../nbs/pictures/01_files.ipynb #3bfbd945
 def _at_most(image, max_size):
@@ -213,5 +146,5 @@ def load_image(
     if max_size is not None: checks.integer('max_size', max_size, least=3, todo='leave it out to keep the size')
     path = checks.existing_file(path, 'an image', "check the name, or take a photograph of ours: fetch('chelsea')")
     data = path.read_bytes()
-    with checks.readable(path, 'an image', _TODO): image = checks.image(_over_white(_samples(data)))
+    with checks.readable(path, 'an image', _TODO): image = checks.image(_over_white(decode_image(data)))
     return image if max_size is None else _at_most(image, max_size)
