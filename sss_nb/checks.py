@@ -192,6 +192,7 @@ def features(
     shape:tuple=None,    # (h, w) of the image they belong to; None: not compared
 ) -> np.ndarray: # (h, w, d) float64; `features` itself where it already is
     "`features` in the form all stages take. Raises TypeError (not real numbers) or ValueError (shape, NaN, constant)."
+    if hasattr(features, 'detach'): features = features.detach().cpu()      # a tensor of torch
     f = np.asarray(features)
     todo = 'convert them to float'
     require(f.dtype.kind in 'fiub', 'real numbers as features', f'dtype {f.dtype}', todo, TypeError)
@@ -207,7 +208,7 @@ def features(
 
 def _turn_advice(shape, h, w):
     if shape[1:] == (h, w): return 'put the channels last: np.moveaxis(features, 0, -1)'
-    if shape[:2] == (w, h): return 'swap rows and columns: features.swapaxes(0, 1)'
+    if shape[:2] == (w, h): return 'turn them as the image was (EXIF, see load_image): numpy.rot90(features, 1 or -1)'
     return 'compute them for this image, or resize one to the other'
 
 # %% ../nbs/plumbing/checks.ipynb #1f2da92f
@@ -329,7 +330,7 @@ def readable(
         known = f'{path}: {said}' if said.startswith('expected ') else ''     # one of our own, with its advice
         raise ValueError(known or f'expected {what}, got {path}, which cannot be read ({said}); {todo}') from error
 
-# %% ../nbs/plumbing/checks.ipynb #746816af
+# %% ../nbs/plumbing/checks.ipynb #3c2c5b73
 _DISK = {errno.ENOSPC: ('room for it', 'a full disk', 'make room, or choose another place'),
          errno.EDQUOT: ('room for it', 'a quota that is used up', 'make room, or choose another place'),
          errno.ENAMETOOLONG: ('a name that the file system takes', 'one that is too long', 'choose a shorter one'),

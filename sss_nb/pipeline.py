@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['prepare_features', 'image_affinities', 'Stages', 'semantic_soft_segmentation', 'spectral_matting', 'OFFICIAL',
-           'PAPER', 'Params', 'SoftSegments', 'check_memory', 'estimate_memory', 'free_memory', 'match_layers',
-           'ordered_like']
+           'PAPER', 'STABLE', 'Params', 'SoftSegments', 'check_memory', 'estimate_memory', 'estimate_seconds',
+           'free_memory', 'match_layers', 'ordered_like']
 
 # %% ../nbs/11_pipeline.ipynb #91b22343
 import os
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image, ImageOps
 from scipy.cluster.vq import vq
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from . import checks
 from .affinity.color import color_affinity
@@ -29,14 +31,23 @@ from .features import reduce_features
 from .grouping import group_segments
 from .laplacian import combine_affinities, graph_laplacian
 from .networks.sources import feature_map
-from .params import OFFICIAL, PAPER, Params, check_memory, estimate_memory, free_memory  # noqa: F401
+from sss_nb.params import (  # noqa: F401
+    OFFICIAL,
+    PAPER,
+    STABLE,
+    Params,
+    check_memory,
+    estimate_memory,
+    estimate_seconds,
+    free_memory,
+)
 from .pictures.files import load_image
 from .relaxed import image_gradient, relaxed_sparsification
 from .result import SoftSegments, match_layers, ordered_like
 from .superpixels import slic_superpixels
 
-_all_ = ['OFFICIAL', 'PAPER', 'Params', 'SoftSegments', 'check_memory', 'estimate_memory', 'free_memory',
-         'match_layers', 'ordered_like']
+_all_ = ['OFFICIAL', 'PAPER', 'STABLE', 'Params', 'SoftSegments', 'check_memory', 'estimate_memory',
+         'estimate_seconds', 'free_memory', 'match_layers', 'ordered_like']
 
 # %% ../nbs/11_pipeline.ipynb #78f19f7f
 def prepare_features(
@@ -46,10 +57,12 @@ def prepare_features(
 ) -> tuple[np.ndarray, str]: # reduced features (h, w, 3) in [0, 1], a word on where they came from
     "Features from any source, reduced to three channels (sec. 3.5). Raises as `feature_map` and `reduce_features`."
     values, name = feature_map(features, image)
-    if values.shape[-1] == 3 and values.min() >= 0 and values.max() <= 1: return values, name
-    reduced = reduce_features(values, image, window=params.feature_window, epsilon=params.feature_epsilon,
-                              clip=params.feature_clip)
-    return reduced, name
+    return _reduced(values, image, params), name
+
+def _reduced(values, image, params):
+    if values.shape[-1] == 3 and values.min() >= 0 and values.max() <= 1: return values
+    return reduce_features(values, image, window=params.feature_window, epsilon=params.feature_epsilon,
+                           clip=params.feature_clip)
 
 # %% ../nbs/11_pipeline.ipynb #88045efa
 def image_affinities(
@@ -94,38 +107,85 @@ class Stages:
     def __exit__(self, *_): self.bar.close()
 
 # %% ../nbs/11_pipeline.ipynb #c0a476d2
-def _read_image(image):
-    return load_image(image) if isinstance(image, (str, os.PathLike)) else checks.image(image)
-
 def _preset(params):
-    presets = dict(official=OFFICIAL, paper=PAPER)
+    presets = dict(stable=STABLE, official=OFFICIAL, paper=PAPER)
     if isinstance(params, Params): return params
     known = isinstance(params, str) and params.lower() in presets
     checks.require(known, f'params to be a Params or one of the presets {sorted(presets)}', repr(params))
     return presets[params.lower()]
 
-def _check_run(image, params, seed):
+def _check_run(image, params, seed, clusters='clusters'):
     checks.seed(seed)
-    n, todo = image[..., 0].size, 'use a larger image or replace(params, clusters=...)'
-    checks.require(params.clusters <= n, f'at most {n} first clusters (one a pixel)', params.clusters, todo)
+    n = image[..., 0].size
+    checks.integer(clusters, params.clusters, most=n, todo='each needs a pixel: ask for fewer, or use a larger image')
     check_memory(image.shape, params)
+    seconds = estimate_seconds(image.shape, params)
+    todo = 'fewer eigenvectors, a smaller matting_radius or a smaller image take less'
+    if seconds > 3600: warnings.warn(f'this will take about {seconds/3600:.0f} hours; {todo}', stacklevel=4)
+
+def _grouped(initial, features, values, params, seed):
+    "Groups of layers: by the reduced features or, in a tree, by those that came."
+    described = values if params.grouping == 'tree' else features
+    return group_segments(initial, described, params.layers, grouping=params.grouping, seed=seed)
 
 def _superpixels(image, labels, params):
     if labels is not None: return labels
     return slic_superpixels(image, min(params.superpixels, image[..., 0].size), adaptive=params.adaptive)
 
-def _constrained(lam, V, first, params, progress):
+def _constrained(lam, V, first, params):
     p = params
-    return constrained_sparsification(
+    try: return constrained_sparsification(
         V, lam, first, gamma=p.constrained_gamma, iterations=p.constrained_iterations, weight=p.constrained_weight,
-        early_pixels=p.early_pixels, progress=progress)
+        floor=p.constrained_floor, early_pixels=p.early_pixels)
+    except np.linalg.LinAlgError as error:
+        got = f'{lam.min():.2g}; lower sigma_s ({p.sigma_s:g}), whose repulsion causes it'
+        raise ValueError(f'expected eigenvalues that sparsity outweighs, got one of {got}') from error
 
-def _relaxed(grouped, L, image, params, progress):
+def _relaxed(grouped, L, image, params):
     p = params
     gradient = image_gradient(image) if p.rise else None
     return relaxed_sparsification(
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, iterations=p.relaxed_iterations,
-        floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, progress=progress)
+        floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, snap=p.snap)
+
+# %% ../nbs/11_pipeline.ipynb #d7225219
+def _read_image(image):
+    if isinstance(image, (str, os.PathLike)): return load_image(image)
+    if isinstance(image, Image.Image): image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))/255
+    return checks.image(image)
+
+def _photograph(image, features):
+    "The image, with warnings about what may surprise."
+    read = _read_image(image)
+    given = features is not None and not isinstance(features, str) and not callable(features)
+    if isinstance(image, (str, os.PathLike)) and given: _tell_turned(image)
+    bars = _bars(read)
+    if any(bars):
+        top, bottom, left, right = bars
+        where = f'{top} rows above, {bottom} below, {left} columns left and {right} right'
+        warnings.warn(f'bars of one colour: {where}; they take layers of their own, crop them', stacklevel=4)
+    return read
+
+def _tell_turned(path):
+    "Warn where a photograph is stored turned: the features must be those of the upright picture."
+    with Image.open(checks.expanded(path)) as im: orientation = im.getexif().get(0x112, 1)
+    if orientation == 1: return
+    advice = 'compute features from load_image(path)'
+    warnings.warn(f'the photograph is stored turned (EXIF orientation {orientation}) and read upright; {advice}',
+                  stacklevel=5)
+
+def _bars(image):
+    "Rows and columns of one colour along the four sides, where they make more than 2 % of it and less than half."
+    def depth(lines):
+        same = (lines == lines[:1, :1]).all((1, 2))
+        n = len(same) if same.all() else int(same.argmin())
+        return n if .02*len(lines) < n < len(lines)/2 else 0
+    turned = image.swapaxes(0, 1)
+    return depth(image), depth(image[::-1]), depth(turned), depth(turned[::-1])
+
+def _one_layer(image, params):
+    warnings.warn('the image has one colour, and so one layer', stacklevel=4)
+    return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
 # %% ../nbs/11_pipeline.ipynb #9eda3c6b
 @threadpool_limits.wrap(limits=1, user_api='blas')
@@ -134,8 +194,9 @@ def semantic_soft_segmentation(
     features=None,      # (h, w, d) array, a path, a network, or a name such as 'classical'; None: the shipped network
     *,
     superpixels=None,   # (h, w) int labels 0..n-1; None computes them
-    params=OFFICIAL,    # a `Params`, or 'official' or 'paper'
-    seed:int=0,         # of everything random
+    params=STABLE,      # a `Params`, or 'stable', 'official' or 'paper'
+    layers:int=None,    # number of layers; None: as `params` has it, five
+    seed:int=0,         # of everything random; STABLE draws nothing
     progress:bool=True, # show a bar
 ) -> SoftSegments:
     """Semantic soft segmentation (sec. 3): a few soft layers that follow the objects of a photograph.
@@ -148,19 +209,22 @@ def semantic_soft_segmentation(
     >>> semantic_soft_segmentation(image, 'classical', progress=False).alphas.shape
     (32, 32, 5)
     """
-    p, image = _preset(params), _read_image(image)
+    p = _preset(params) if layers is None else replace(_preset(params), layers=layers)
+    image = _photograph(image, features)
     _check_run(image, p, seed)
     if superpixels is not None: superpixels = checks.labels(superpixels, image.shape)
+    if not np.ptp(image, axis=(0, 1)).any(): return _one_layer(image, p)
     with Stages(9, progress) as stage:
-        with stage('features'): features, source = prepare_features(image, features, p)
+        with stage('features'): values, source = feature_map(features, image)
+        features = _reduced(values, image, p)
         with stage('superpixels'): labels = _superpixels(image, superpixels, p)
         with stage('affinities'): W = image_affinities(image, features, labels, p)
         with stage('Laplacian'): L = _laplacian(W, p)
         with stage('eigenvectors'): lam, V = _eigenpairs(L, p)
         with stage('first clusters'): first = init_segments(features, p.clusters, method=p.cluster_method, seed=seed)
-        with stage('constrained sparsification'): initial = _constrained(lam, V, first, p, progress)
-        with stage('grouping'): grouped = group_segments(initial, features, p.layers, seed=seed)
-        with stage('relaxed sparsification'): alphas = _relaxed(grouped, L, image, p, progress)
+        with stage('constrained sparsification'): initial = _constrained(lam, V, first, p)
+        with stage('grouping'): grouped = _grouped(initial, features, values, p, seed)
+        with stage('relaxed sparsification'): alphas = _relaxed(grouped, L, image, p)
     return SoftSegments(
         alphas=alphas, params=p, grouped_segments=grouped, initial_segments=initial, eigenvalues=lam, eigenvectors=V,
         laplacian=L, affinities=W, superpixels=labels, features=features, feature_source=source, timings=stage.timings)
@@ -203,20 +267,17 @@ def spectral_matting(
         clusters=components, layers=components if layers is None else layers, clean=None,
         constrained_iterations=iterations, constrained_gamma=gamma, constrained_weight=OFFICIAL.constrained_weight)
     image = _read_image(image)
-    _check_run(image, p, seed)
+    _check_run(image, p, seed, 'components')
     with Stages(6, progress) as stage:
         with stage('features'): features, source = prepare_features(image, features, p)
         with stage('matting Laplacian'): L = graph_laplacian(W := _matting(image, p))
         with stage('eigenvectors'): lam, V = _eigenpairs(L, p)
         with stage('first components'): first = _first_components(lam, V, components, image.shape[:2], seed)
-        with stage('constrained sparsification'): initial = _constrained(lam, V, first, p, progress)
-        with stage('grouping'): alphas = _grouped(initial, features, layers, seed)
+        with stage('constrained sparsification'): initial = _constrained(lam, V, first, p)
+        with stage('grouping'): alphas = initial if layers is None else _grouped(initial, features, features, p, seed)
     return SoftSegments(
         alphas=alphas, params=p, grouped_segments=alphas, initial_segments=initial, eigenvalues=lam, eigenvectors=V,
         laplacian=L, affinities={'matting': W}, features=features, feature_source=source, timings=stage.timings)
 
 def _matting(image, params):
     return matting_affinity(image, epsilon=params.matting_epsilon, radius=params.matting_radius)
-
-def _grouped(initial, features, layers, seed):
-    return initial if layers is None else group_segments(initial, features, layers, seed=seed)

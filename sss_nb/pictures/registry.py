@@ -33,9 +33,11 @@ def data_dir() -> Path: # the folder with registry.json
 
 # %% ../../nbs/pictures/02_registry.ipynb #198101da
 def figures_dir() -> Path: # the folder; `save_fig` makes it when it is missing
-    "Where figures go: `SSS_NB_FIGURES`, else `figures/` of the checkout, else `figures/` in the working folder."
+    "Where figures go: `SSS_NB_FIGURES`, else `figures/` of the checkout one works in, or of the working folder."
     named = os.environ.get('SSS_NB_FIGURES')
-    return Path(named).expanduser() if named else (_checkout() or Path.cwd())/'figures'
+    if named: return checks.expanded(named)
+    root, here = _checkout(), Path.cwd().resolve()
+    return (root if root and here.is_relative_to(root) else here)/'figures'
 
 # %% ../../nbs/pictures/02_registry.ipynb #8820ae75
 def registry() -> dict: # name -> dict(file, sha256, title, author, source, licence and, if it can be downloaded, url)
@@ -49,7 +51,7 @@ def _retrieve(entry):
     "The path of the registered file in the cache, downloaded where it is not there yet."
     import pooch
     from tqdm import tqdm
-    cache = os.environ.get('SSS_NB_CACHE') or pooch.os_cache('sss_nb')
+    cache = checks.expanded(os.environ.get('SSS_NB_CACHE') or pooch.os_cache('sss_nb'))
     with tqdm(total=1, desc=entry['file'], unit='B', unit_scale=True, leave=False) as bar:  # pooch sets the total
         get = pooch.HTTPDownloader(progressbar=bar)
         known = f"sha256:{entry['sha256']}"
