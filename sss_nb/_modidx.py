@@ -611,6 +611,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'sss_nb.pipeline.Stages.__exit__': ('pipeline.html#stages.__exit__', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline.Stages.__init__': ('pipeline.html#stages.__init__', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._bars': ('pipeline.html#_bars', 'sss_nb/pipeline.py'),
+                                 'sss_nb.pipeline._check_repulsion': ('pipeline.html#_check_repulsion', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._check_run': ('pipeline.html#_check_run', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._constrained': ('pipeline.html#_constrained', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._eigenpairs': ('pipeline.html#_eigenpairs', 'sss_nb/pipeline.py'),

@@ -70,6 +70,8 @@ class Params:
             if f.type in (int, float): self._check_number(f.name, f.type)
         for key, allowed in _WORDS.items(): checks.one_of(key, getattr(self, key), allowed)
         checks.number('snap', self.snap, below=.5)
+        for key in ('sigma_s', 'sigma_c'):
+            checks.number(key, getattr(self, key), least=0, most=1000, todo='0.01 is usual; matting has the weight 1')
         checks.number('constrained_gamma', self.constrained_gamma, below=2)
         checks.number('relaxed_gamma + rise', self.relaxed_gamma + self.rise, most=2)
         if self.clean is not None: self._check_clean()
@@ -114,7 +116,7 @@ def estimate_memory(
         factor = FACTOR_BYTES*reach*n*np.log2(max(n, 2))
     return int(BASE_BYTES + factor + vectors + MATRIX_BYTES*reach*n)
 
-# %% ../nbs/09_params.ipynb #64ce7c28
+# %% ../nbs/09_params.ipynb #d3ee4c31
 def estimate_seconds(
     shape,                  # (h, w) of the image
     params:Params=OFFICIAL,

@@ -123,6 +123,12 @@ def _check_run(image, params, seed, clusters='clusters'):
     todo = 'fewer eigenvectors, a smaller matting_radius or a smaller image take less'
     if seconds > 3600: warnings.warn(f'this will take about {seconds/3600:.0f} hours; {todo}', stacklevel=4)
 
+def _check_repulsion(L, lam, params):
+    "Raise ValueError where the semantic affinity repels more than the sparsity of either step can outweigh."
+    lowest = min(L.diagonal().min(), lam.min())
+    todo = f'lower sigma_s ({params.sigma_s:g}), whose repulsion causes it'
+    checks.require(lowest > -1, 'a Laplacian with eigenvalues above -1', f'{lowest:.3g} or less', todo)
+
 def _grouped(initial, features, values, params, seed):
     "Groups of layers: by the reduced features or, in a tree, by those that came."
     described = values if params.grouping == 'tree' else features
@@ -148,7 +154,7 @@ def _relaxed(grouped, L, image, params):
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, iterations=p.relaxed_iterations,
         floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, snap=p.snap)
 
-# %% ../nbs/11_pipeline.ipynb #d7225219
+# %% ../nbs/11_pipeline.ipynb #c668c1fe
 def _read_image(image):
     if isinstance(image, (str, os.PathLike)): return load_image(image)
     if isinstance(image, Image.Image): image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))/255
@@ -221,6 +227,7 @@ def semantic_soft_segmentation(
         with stage('affinities'): W = image_affinities(image, features, labels, p)
         with stage('Laplacian'): L = _laplacian(W, p)
         with stage('eigenvectors'): lam, V = _eigenpairs(L, p)
+        _check_repulsion(L, lam, p)
         with stage('first clusters'): first = init_segments(features, p.clusters, method=p.cluster_method, seed=seed)
         with stage('constrained sparsification'): initial = _constrained(lam, V, first, p)
         with stage('grouping'): grouped = _grouped(initial, features, values, p, seed)
