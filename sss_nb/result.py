@@ -58,7 +58,7 @@ def _keep_others(old, new):
         if whole: shutil.copytree(path, new/path.name, symlinks=True, copy_function=_link)
         else: _link(path, new/path.name)
 
-# %% ../nbs/10_result.ipynb #ec6313a6
+# %% ../nbs/10_result.ipynb #232769aa
 def _exchange(a, b):
     "Two folders change places; in one move where the system has one, so that neither is ever missing."
     if sys.platform == 'linux':
@@ -83,7 +83,7 @@ def _publish(work, folder, overwrite):
             raise
     to_disk(folder.parent)
 
-# %% ../nbs/10_result.ipynb #f2b157e3
+# %% ../nbs/10_result.ipynb #aef128cd
 def _target(folder, overwrite):
     "The folder to write, in an existing one. Raises FileExistsError or NotADirectoryError."
     folder = checks.expanded(folder).resolve()
@@ -117,7 +117,7 @@ def _read(folder):
 @dataclass(eq=False)
 class SoftSegments:
     "Soft layers of an image, and everything that was computed on the way."
-    alphas:np.ndarray                # (h, w, n_layers), sum to 1 within 1 %; may leave [0, 1] by 0.2, see `clipped`
+    alphas:np.ndarray                # (h, w, n_layers), sum to 1 within 1 %; in [0, 1] with STABLE, else see `clipped`
     params:Params                    # what it was made with
     grouped_segments:np.ndarray=None # (h, w, n_layers) before the relaxed step
     initial_segments:np.ndarray=None # (h, w, n) before grouping
