@@ -8,6 +8,7 @@ import pytest
 from house import ROOT
 from PIL import Image
 
+
 @pytest.mark.parametrize('stem', ['fig02_pipeline', 'fig03_color_affinity'])
 def test_figure_is_the_committed_one(stem, tmp_path):
     "Of its pixels 99.9 % differ by at most 2 of 255 levels."
