@@ -30,7 +30,7 @@ from .eigen import smallest_eigenpairs
 from .features import reduce_features
 from .grouping import group_segments
 from .laplacian import combine_affinities, graph_laplacian
-from .networks.sources import feature_map
+from .networks.sources import feature_map, is_source_name
 from sss_nb.params import (  # noqa: F401
     OFFICIAL,
     PAPER,
@@ -154,7 +154,7 @@ def _relaxed(grouped, L, image, params):
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, iterations=p.relaxed_iterations,
         floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, snap=p.snap)
 
-# %% ../nbs/11_pipeline.ipynb #c668c1fe
+# %% ../nbs/11_pipeline.ipynb #3ca94d1f
 def _read_image(image):
     if isinstance(image, (str, os.PathLike)): return load_image(image)
     if isinstance(image, Image.Image): image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))/255
@@ -163,7 +163,7 @@ def _read_image(image):
 def _photograph(image, features):
     "The image, with warnings about what may surprise."
     read = _read_image(image)
-    given = features is not None and not isinstance(features, str) and not callable(features)
+    given = not (features is None or callable(features) or is_source_name(features))
     if isinstance(image, (str, os.PathLike)) and given: _tell_turned(image)
     bars = _bars(read)
     if any(bars):
@@ -181,11 +181,11 @@ def _tell_turned(path):
                   stacklevel=5)
 
 def _bars(image):
-    "Rows and columns of one colour along the four sides, where they make more than 2 % of it and less than half."
+    "Rows and columns of one colour along the sides: more than one, more than 2 % of it, and less than half."
     def depth(lines):
         same = (lines == lines[:1, :1]).all((1, 2))
         n = len(same) if same.all() else int(same.argmin())
-        return n if .02*len(lines) < n < len(lines)/2 else 0
+        return n if max(1, .02*len(lines)) < n < len(lines)/2 else 0
     turned = image.swapaxes(0, 1)
     return depth(image), depth(image[::-1]), depth(turned), depth(turned[::-1])
 
@@ -273,8 +273,9 @@ def spectral_matting(
         _preset(params), name='spectral matting', sigma_s=0., sigma_c=0., normalized=False, eigenvectors=eigenvectors,
         clusters=components, layers=components if layers is None else layers, clean=None,
         constrained_iterations=iterations, constrained_gamma=gamma, constrained_weight=OFFICIAL.constrained_weight)
-    image = _read_image(image)
+    image = _photograph(image, features)
     _check_run(image, p, seed, 'components')
+    if not np.ptp(image, axis=(0, 1)).any(): return _one_layer(image, p)
     with Stages(6, progress) as stage:
         with stage('features'): features, source = prepare_features(image, features, p)
         with stage('matting Laplacian'): L = graph_laplacian(W := _matting(image, p))

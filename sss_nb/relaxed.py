@@ -79,10 +79,13 @@ def clean_alphas(
     array([[[1. , 0. ],
             [0.6, 0.4]]])
     """
-    cleaned = np.where(alphas < low, 0, np.where(alphas > high, 1, alphas))
-    lost = ~(cleaned.sum(-1, keepdims=True) > 0)
-    cleaned = np.where(lost, np.maximum(alphas, 0), cleaned)
-    return cleaned/cleaned.sum(-1, keepdims=True)
+    return _normalized(np.where(alphas < low, 0, np.where(alphas > high, 1, alphas)), alphas)
+
+def _normalized(changed, alphas):
+    "Changed alphas divided by their sum; where nothing is left of a pixel, it is as it was."
+    lost = ~(changed.sum(-1, keepdims=True) > 0)
+    kept = np.where(lost, np.maximum(alphas, 0), changed)
+    return kept/kept.sum(-1, keepdims=True)
 
 def snap_alphas(
     alphas:np.ndarray,  # (h, w, n_layers) float, sum to about 1
@@ -94,10 +97,7 @@ def snap_alphas(
     array([[[1. , 0. ],
             [0.5, 0.5]]])
     """
-    snapped = np.clip((alphas - margin)/(1 - 2*margin), 0, 1)
-    lost = ~(snapped.sum(-1, keepdims=True) > 0)
-    snapped = np.where(lost, np.maximum(alphas, 0), snapped)
-    return snapped/snapped.sum(-1, keepdims=True)
+    return _normalized(np.clip((alphas - margin)/(1 - 2*margin), 0, 1), alphas)
 
 # %% ../nbs/08_relaxed.ipynb #412b50bd
 def row_parts(

@@ -1,6 +1,7 @@
 """Words that help: what surprises is told, and what is sensible works. Each test has failed on version 0.1."""
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,9 @@ def turned(path, orientation):
 def test_a_turned_photograph_with_features_of_its_own(tmp_path, orientation):
     path = turned(tmp_path/'a.png', orientation)
     with pytest.warns(UserWarning, match=f'EXIF orientation {orientation}'): segment(path, IMAGE[:, :40])
+    np.save(tmp_path/'features.npy', IMAGE[:, :40])
+    for given in (tmp_path/'features.npy', str(tmp_path/'features.npy')):
+        with pytest.warns(UserWarning, match='EXIF orientation'): segment(path, given)
     if orientation == 3: return
     with pytest.warns(UserWarning), pytest.raises(ValueError, match='EXIF'): segment(path, IMAGE[:, :40].swapaxes(0, 1))
 
@@ -53,6 +57,8 @@ def test_weights_beyond_sense_are_named():
 def test_one_colour_is_one_layer():
     with pytest.warns(UserWarning, match='one colour'): result = segment(np.full((24, 32, 3), .5))
     assert (result.alphas == np.ones((24, 32, 1))).all() and result.clipped.min() == 1
+    with pytest.warns(UserWarning, match='one colour'): result = spectral_matting(np.full((24, 32, 3), .5))
+    assert (result.alphas == 1).all()
 
 def test_an_error_names_the_argument_that_the_caller_has():
     with pytest.raises(ValueError, match='components'): spectral_matting(IMAGE[:3, :3], progress=False)
@@ -74,6 +80,12 @@ def test_letterbox_bars_are_told():
     film = np.zeros((64, 48, 3))
     film[8:-8] = IMAGE
     with pytest.warns(UserWarning, match='8 rows above, 8 below'): segment(film)
+    with pytest.warns(UserWarning, match='8 rows above, 8 below'):
+        spectral_matting(film, 'classical', eigenvectors=20, components=8, progress=False)
+    film[1:8] = IMAGE[:7]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        segment(film[:48])                                   # one black row is no bar
 
 def test_one_bar_of_progress():
     code = '''
