@@ -75,6 +75,11 @@ class BlockBasis:
         self.Q.setActiveColumns(0, len(S))
         self.Q.multInPlace(_small(S), 0, n)
 
+# %% ../nbs/05b_krylov.ipynb #458da4cf
+def _dense(v, p):
+    "A PETSc matrix of p columns, spread as v is, without gaps between them."
+    return PETSc.Mat().createDense((v.getSizes(), (PETSc.DECIDE, p)), comm=v.comm)
+
 # %% ../nbs/05b_krylov.ipynb #618220c7
 class BlockKrylov(BlockBasis):
     "A Krylov space of (L - shift I)^-1 that grows by blocks of p vectors, with T = Q' (L - shift I)^-1 Q."
@@ -86,6 +91,7 @@ class BlockKrylov(BlockBasis):
     ):
         super().__init__(v, size, p)
         self.ksp, self.T = ksp, np.zeros((size, size))
+        self.rhs, self.solution = (_dense(v, p) for _ in range(2))
         self.known = self.linked = 0
         self.randomize(np.random.default_rng(0))
         self.orthonormalize()
@@ -95,7 +101,9 @@ class BlockKrylov(BlockBasis):
         "W = (L - shift I)^-1 Q_j for the last block Q_j."
         self.Q.setActiveColumns(self.known, self.known + self.p)
         B, X = self.Q.getMat(), self.W.getMat()
-        self.ksp.matSolve(B, X)
+        B.copy(self.rhs)
+        self.ksp.matSolve(self.rhs, self.solution)
+        self.solution.copy(X)
         self.Q.restoreMat(B)
         self.W.restoreMat(X)
 

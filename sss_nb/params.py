@@ -97,7 +97,7 @@ PAPER = replace(
     OFFICIAL, name='paper', normalized=True, semantic_b=.2, adaptive=False, feature_clip=np.inf, eigen_which='smallest',
     cluster_method='kmeans', constrained_weight=1., clean=None, smooth=False, relaxed_floor=1e-10)
 STABLE = replace(
-    OFFICIAL, name='stable', cluster_method='axes', constrained_floor=1e-3, grouping='tree', clean=None,
+    OFFICIAL, name='stable', cluster_method='axes', constrained_floor=2e-3, grouping='tree', clean=None,
     relaxed_floor=1e-3, snap=.02)
 
 # %% ../nbs/09_params.ipynb #bc70e9e6

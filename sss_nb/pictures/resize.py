@@ -49,7 +49,8 @@ def resize_image(
     rows, columns = (checks.integer('rows and columns of a size', n, least=1) for n in size)
     if image.shape[:2] == (rows, columns): return image
     resized = _along_first(_along_first(image, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
-    return np.ascontiguousarray(resized, dtype=image.dtype)
+    low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
+    return np.ascontiguousarray(np.clip(resized, low, high), dtype=image.dtype)
 
 # %% ../../nbs/pictures/00_resize.ipynb #f51c0764
 def resize_labels(
