@@ -103,22 +103,34 @@ def box_mean(
     return total(x)/total(np.ones(x.shape[-2:]))
 
 # %% ../nbs/01_features.ipynb #225dfbaf
-def guided_operator(
+def guided_coefficients(
     guide:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
     window:int,       # side of the square window in pixels
     epsilon:float,    # regularisation
-): # a function from one channel (h, w) to its filtered version (h, w)
-    "The guided filter of one `guide`: what depends on the guide alone is computed here, once."
+): # a function from one channel (h, w) to a (3, h, w) and b (h, w): the channel is about a' c + b for a colour c
+    "The guided filter's affine functions, for one `guide`: what depends on it alone is computed here, once."
     rgb = np.ascontiguousarray(np.moveaxis(guide, -1, 0))
     mu = box_mean(rgb, window)
     sigma = np.stack([box_mean(rgb*c, window) for c in rgb]) - mu*mu[:, None]
     inv = np.linalg.inv(np.moveaxis(sigma, (0, 1), (-2, -1)) + epsilon*np.eye(3))
     inv = np.ascontiguousarray(np.moveaxis(inv, (-2, -1), (0, 1)))
-    def apply(p):
+    def fit(p):
         mean = box_mean(p, window)
         a = np.einsum('ijyx,jyx->iyx', inv, box_mean(rgb*p, window) - mu*mean)
         b = mean - np.einsum('iyx,iyx->yx', a, mu)
-        return np.einsum('iyx,iyx->yx', box_mean(a, window, mirror=True), rgb) + box_mean(b, window, mirror=True)
+        return box_mean(a, window, mirror=True), box_mean(b, window, mirror=True)
+    return fit
+
+def guided_operator(
+    guide:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
+    window:int,       # side of the square window in pixels
+    epsilon:float,    # regularisation
+): # a function from one channel (h, w) to its filtered version (h, w)
+    "The guided filter of one `guide`."
+    rgb, fit = np.ascontiguousarray(np.moveaxis(guide, -1, 0)), guided_coefficients(guide, window, epsilon)
+    def apply(p):
+        a, b = fit(p)
+        return np.einsum('iyx,iyx->yx', a, rgb) + b
     return apply
 
 # %% ../nbs/01_features.ipynb #e13419a6

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['affine_basis', 'coarse_eigenpairs', 'rayleigh_ritz', 'multilevel_eigenpairs']
 
-# %% ../nbs/05d_multilevel.ipynb #c0ccef5f
+# %% ../nbs/05d_multilevel.ipynb #faf8a311
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
@@ -15,7 +15,7 @@ from . import checks
 from .eigen import WHICH, ordered_pairs, smallest_eigenpairs, solve_below
 from .superpixels import slic_superpixels
 
-# %% ../nbs/05d_multilevel.ipynb #da90c5e1
+# %% ../nbs/05d_multilevel.ipynb #9ab46243
 def _orthonormal_mixes(G, least=1e-7):
     "For Gram matrices (m, d, d), R with R' G R = 1 for each; its column is 0 where a direction hardly varies."
     w, U = np.linalg.eigh(G)
@@ -41,7 +41,7 @@ def affine_basis(
     B = sp.csr_array((values.ravel(), columns.ravel(), np.arange(0, n*d + 1, d)), shape=(n, m*d))
     return B[:, np.flatnonzero(R.any(1).ravel())]
 
-# %% ../nbs/05d_multilevel.ipynb #4f1f1017
+# %% ../nbs/05d_multilevel.ipynb #465125e7
 def coarse_eigenpairs(
     L:sp.csr_array, # (N, N) Laplacian
     B:sp.csr_array, # (N, M) orthonormal columns
@@ -53,7 +53,7 @@ def coarse_eigenpairs(
     lam, S = smallest_eigenpairs((small + small.T)/2, n, which=which, tol=1e-2, shift=-1e-2)
     return lam, B @ S
 
-# %% ../nbs/05d_multilevel.ipynb #8aca5378
+# %% ../nbs/05d_multilevel.ipynb #81093363
 def rayleigh_ritz(
     L:sp.csr_array, # (N, N) Laplacian
     X:np.ndarray,   # (N, k) independent columns
@@ -64,9 +64,9 @@ def rayleigh_ritz(
     X = X/np.linalg.norm(X, axis=0)
     H = X.T @ (L @ X)
     lam, S = eigh((H + H.T)/2, X.T @ X)
-    return ordered_pairs(lam, X, n, which, S)
+    return ordered_pairs(lam, X @ S, n, which)
 
-# %% ../nbs/05d_multilevel.ipynb #eb451487
+# %% ../nbs/05d_multilevel.ipynb #697de564
 @threadpool_limits.wrap(limits=1, user_api='blas')
 def multilevel_eigenpairs(
     L:sp.csr_array,       # (N, N) Laplacian of `image`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INTERPOLATION', 'DERIVATIVE', 'derivative', 'image_gradient', 'sparsity_exponent', 'clean_alphas', 'snap_alphas',
-           'row_parts', 'layer_sums', 'LayerSystem', 'PointBlockJacobi', 'layer_solver', 'solve_relaxed', 'sparse_step',
+           'RowParts', 'layer_sums', 'LayerSystem', 'PointBlockJacobi', 'layer_solver', 'solve_relaxed', 'sparse_step',
            'smoothing_step', 'relaxed_sparsification']
 
 # %% ../nbs/08_relaxed.ipynb #22348f1a
@@ -100,13 +100,15 @@ def snap_alphas(
     return _normalized(np.clip((alphas - margin)/(1 - 2*margin), 0, 1), alphas)
 
 # %% ../nbs/08_relaxed.ipynb #412b50bd
-def row_parts(
-    L:sp.csr_array, # (N, N)
-) -> list:          # [(slice of rows, these rows of L)], at most 8, each of 10 000 pixels or more
-    "The rows of a CSR array in parts for threads, without a copy of the entries."
-    n = L.shape[0]
-    edges = np.linspace(0, n, min(8, 1 + n//10_000) + 1).astype(int)
-    return [(slice(a, b), _rows(L, a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+class RowParts:
+    "A Laplacian's rows in parts for threads, without a copy of the entries, and its diagonal."
+    def __init__(self,
+        L:sp.csr_array, # (N, N)
+    ):
+        n = L.shape[0]
+        edges = np.linspace(0, n, min(8, 1 + n//10_000) + 1).astype(int)    # parts of 10 000 pixels or more
+        self.parts = [(slice(a, b), _rows(L, a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self.diagonal = L.diagonal()
 
 def _rows(L, a, b):
     entries = slice(L.indptr[a], L.indptr[b])
@@ -123,18 +125,19 @@ def layer_sums(
 class LayerSystem:
     "The operator L (x) I + diag(d) + penalty C'C on alphas (N, K)."
     def __init__(self,
-        L:sp.csr_array,      # (N, N) Laplacian
+        L,                   # (N, N) Laplacian, a CSR array or its RowParts
         diagonal:np.ndarray, # (N, K) d, above 0
         penalty:float,       # lambda
     ):
-        self.L, self.diagonal, self.penalty = L, diagonal, penalty
-        self.parts, self.pool = row_parts(L), ThreadPoolExecutor(usable_cores())
+        self.rows = L if isinstance(L, RowParts) else RowParts(L)
+        self.diagonal, self.penalty = diagonal, penalty
+        self.pool = ThreadPoolExecutor(usable_cores())
 
     def by_parts(self, function):
         "The array (N, K) that function(rows, rows of L) gives part by part, in threads."
         Y = np.empty(self.diagonal.shape)
         def fill(part): Y[part[0]] = function(*part)
-        list(self.pool.map(fill, self.parts))
+        list(self.pool.map(fill, self.rows.parts))
         return Y
 
     def __matmul__(self, X):
@@ -153,7 +156,7 @@ class PointBlockJacobi:
         system:LayerSystem,
     ):
         self.system = system
-        self.inverse = 1/(system.L.diagonal()[:, None] + system.diagonal)
+        self.inverse = 1/(system.rows.diagonal[:, None] + system.diagonal)
         self.coupling = system.penalty/(1 + system.penalty*self.inverse.sum(1, keepdims=True))
 
     def solve(self, R):
@@ -225,7 +228,7 @@ def solve_relaxed(
 def sparse_step(
     a:np.ndarray,     # (N, K) alphas so far
     given:np.ndarray, # (N, K) layers that they are pulled to
-    L:sp.csr_array,   # (N, N) Laplacian
+    L,                # (N, N) Laplacian, a CSR array or its RowParts
     gamma,            # exponent, a number or (N, 1)
     penalty:float=100.,  # lambda
     floor:float=1e-2, # smallest base of the weights' power
@@ -240,7 +243,7 @@ def sparse_step(
 # %% ../nbs/08_relaxed.ipynb #ad68a21f
 def smoothing_step(
     a:np.ndarray,     # (N, K) alphas so far
-    L:sp.csr_array,   # (N, N) Laplacian
+    L,                # (N, N) Laplacian, a CSR array or its RowParts
     penalty:float=100.,  # lambda
     **cg,             # rtol and max_it
 ) -> np.ndarray:      # (N, K)
@@ -277,7 +280,7 @@ def relaxed_sparsification(
     alphas = checks.alphas(alphas)
     _check_relaxed(alphas.shape, L, gradient, penalty, floor, iterations)
     exponent = _exponent(gradient, gamma, rise)
-    L, cg = sp.csr_array(L), dict(rtol=rtol, max_it=max_it)
+    L, cg = RowParts(sp.csr_array(L)), dict(rtol=rtol, max_it=max_it)
     given = alphas if clean is None else clean_alphas(alphas, *clean)
     a = given = given.reshape(-1, alphas.shape[-1])
     for _ in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):

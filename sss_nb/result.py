@@ -119,11 +119,12 @@ class SoftSegments:
     "Soft layers of an image, and everything that was computed on the way."
     alphas:np.ndarray                # (h, w, n_layers), sum to 1 within 1 %; in [0, 1] with STABLE, else see `clipped`
     params:Params                    # what it was made with
+    laplacian:sp.csr_array=None      # (h*w, h*w)
+    # from here on at the working size, which is that of the image unless it went the fast way
     grouped_segments:np.ndarray=None # (h, w, n_layers) before the relaxed step
     initial_segments:np.ndarray=None # (h, w, n) before grouping
     eigenvalues:np.ndarray=None      # (m,)
     eigenvectors:np.ndarray=None     # (h*w, m)
-    laplacian:sp.csr_array=None      # (h*w, h*w)
     affinities:dict=field(default_factory=dict)  # 'matting', 'semantic', 'color': (h*w, h*w) each, those in use
     superpixels:np.ndarray=None      # (h, w) int
     features:np.ndarray=None         # (h, w, 3) in [0, 1], reduced
