@@ -61,7 +61,7 @@ def weighted_grams(
             a += x.T @ x
     return A
 
-# %% ../nbs/06c_constrained.ipynb #ee8b3700
+# %% ../nbs/06c_constrained.ipynb #eef22f4d
 class PairProducts:
     "The products of all pairs of columns of E, at each row: then the Gram matrices are one product with the weights."
     def __init__(self,
@@ -139,14 +139,14 @@ def _layers(E, Y):
     alpha[:, -1] = 1 - alpha.sum(1)
     return alpha
 
-def _without_faded(alpha, drop_below):
-    "The layers whose largest |alpha| is above the bound."
-    return alpha[:, np.abs(alpha).max(0) > drop_below]
+def _without_faded(alpha, drop_below, rows=slice(None)):
+    "The layers whose largest |alpha|, in these rows, is above the bound."
+    return alpha[:, np.abs(alpha[rows]).max(0) > drop_below]
 
 # %% ../nbs/06c_constrained.ipynb #bf17907d
-def _sample(n, early_pixels):
-    "The pixels that the early iterations use, in the image's order: all of them in a small image."
-    if n <= 4*early_pixels: return slice(None)
+def _sample(n, early_pixels, most):
+    "The pixels that the early iterations use, in the image's order: all of them if there are no more than `most`."
+    if n <= most: return slice(None)
     return np.sort(np.random.default_rng(0).permutation(n)[:early_pixels])
 
 def _one_hot(labels):
@@ -182,9 +182,10 @@ def constrained_sparsification(
     floor:float=1e-10,   # smallest base of the weights' power
     drop_every:int=10,   # iterations between two looks for layers that have faded
     drop_below:float=.1, # a layer whose largest |alpha| is at most this is dropped
-    early_pixels:int=25_600,  # pixels used in all but the last iterations, where an image has over four times as many
+    early_pixels:int=25_600,  # pixels used in all but the last iterations, where an image has over four times as many,
+                         # or more at all with `single`
     full_iterations:int=2,    # iterations at the end that use every pixel
-    single:bool=False,   # the others in single precision, see `PairProducts`
+    single:bool=False,   # the others in single precision, see `PairProducts`; they alone tell which layers have faded
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
     """Constrained sparsification (sec. 3.4, eq. 2).
@@ -200,7 +201,7 @@ def constrained_sparsification(
     _check_arrays(V, lam, labels)
     counts = dict(iterations=iterations, drop_every=drop_every, early_pixels=early_pixels)
     _check_numbers(gamma, drop_below, full_iterations, dict(weight=weight, floor=floor), counts)
-    sample = _sample(len(V), early_pixels)
+    sample = _sample(len(V), early_pixels, (1 if single else 4)*early_pixels)
     products = PairProducts(V[sample]) if single else None
     Y = None                             # no coefficients yet, the labels stand for them
     for i in tqdm(range(1, iterations + 1), 'constrained sparsification', disable=not progress, leave=False):
@@ -208,10 +209,11 @@ def constrained_sparsification(
         rows = sample if early else slice(None)
         E = V[rows]
         if Y is None: alpha = _one_hot(labels)[rows]
-        elif i % drop_every == 1: alpha = _without_faded(_layers(V, Y), drop_below)[rows]
-        else: alpha = _layers(E, Y)
+        elif i % drop_every != 1: alpha = _layers(E, Y)
+        elif single: alpha = _without_faded(_layers(E, Y), drop_below)
+        else: alpha = _without_faded(_layers(V, Y), drop_below)[rows]
         if alpha.shape[1] <= 1: return np.ones(labels.shape + (1,))
         Y = reweighted_step(E, lam, alpha, gamma, weight, floor, scale=len(V)/len(E),
                             products=products if early else None)
-    alpha = _without_faded(_layers(V, Y), drop_below)
+    alpha = _without_faded(_layers(V, Y), drop_below, sample if single else slice(None))
     return (alpha/alpha.sum(1, keepdims=True)).reshape(labels.shape + (-1,))

@@ -106,8 +106,8 @@ STABLE = replace(
     OFFICIAL, name='stable', cluster_method='axes', constrained_floor=2e-3, grouping='tree', clean=None,
     relaxed_floor=1e-3, snap=.02, method='auto')
 
-# %% ../nbs/09_params.ipynb #4a84724d
-EXACT_PIXELS = 51_200 # 'auto' is exact up to here
+# %% ../nbs/09_params.ipynb #9f94c735
+EXACT_PIXELS = 25_600 # 'auto' is exact up to here
 
 def uses_multilevel(
     shape,         # (h, w) of the image
@@ -115,7 +115,8 @@ def uses_multilevel(
 ) -> bool:
     "Whether `semantic_soft_segmentation` goes by way of a smaller picture."
     if params.method != 'auto': return params.method == 'multilevel'
-    return np.prod(shape[:2]) > EXACT_PIXELS and not params.normalized and params.eigen_method == 'cholesky'
+    large = np.prod(shape[:2]) > EXACT_PIXELS
+    return bool(large and not params.normalized and params.eigen_method == 'cholesky')
 
 def working_shape(
     shape,         # (h, w) of the image

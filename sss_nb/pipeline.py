@@ -206,7 +206,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #8dad115d
+# %% ../nbs/11_pipeline.ipynb #e2d5c45a
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -228,7 +228,7 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #2e50105b
+# %% ../nbs/11_pipeline.ipynb #be2268e8
 def _renumbered(labels): return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 def _by_levels(image, values, superpixels, p, seed, stage):
@@ -237,6 +237,7 @@ def _by_levels(image, values, superpixels, p, seed, stage):
     small = resize_image(image, size)
     if superpixels is not None: superpixels = _renumbered(resize_labels(superpixels, size))
     found = _groups(small, resize_image(values, size), superpixels, p, seed, stage, fast=True)
+    if size == shape: return found | dict(alphas=_relaxed(found['grouped_segments'], found['laplacian'], image, p))
     with stage('to the full size'): layers = guided_upsample(found['grouped_segments'], small, image)
     with stage('full Laplacian'):
         links = {name: raise_links(W, size, shape) for name, W in found['affinities'].items() if name != 'matting'}
@@ -314,7 +315,8 @@ def spectral_matting(
     """
     checks.integer('eigenvectors', eigenvectors, least=2, todo='the first is constant and tells nothing')
     p = replace(
-        _preset(params), name='spectral matting', sigma_s=0., sigma_c=0., normalized=False, eigenvectors=eigenvectors,
+        _preset(params), name='spectral matting', method='exact', sigma_s=0., sigma_c=0., normalized=False,
+        eigenvectors=eigenvectors,
         clusters=components, layers=components if layers is None else layers, clean=None,
         constrained_iterations=iterations, constrained_gamma=gamma, constrained_weight=OFFICIAL.constrained_weight)
     image = _photograph(image, features)

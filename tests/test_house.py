@@ -202,16 +202,19 @@ def test_ruff():
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
-IGNORED = tomllib.loads((ROOT/'pyproject.toml').read_text())['tool']['ruff']['lint']['per-file-ignores']
-FINISHED = [p for p in NOTEBOOKS if p.relative_to(ROOT).as_posix() not in IGNORED]   # pyproject.toml lists the others
-
-@pytest.mark.parametrize('path', FINISHED, ids=name)
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=name)
 def test_notebook_style(path):
     "Lines of at most 120 columns, prose too; errors are shown by `fails`; the size of pictures is set in matplotlibrc."
     for source in sources(read(path), 'code') + sources(read(path), 'markdown'):
         assert not [s for s in source.splitlines() if len(s) > 120]
         assert "rcParams['figure.dpi']" not in source, 'nbs/matplotlibrc has the dpi'
         assert path.stem == 'checks' or "raise AssertionError('no error')" not in source, 'sss_nb.checks.fails does it'
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=name)
+def test_no_placeholder_is_left(path):
+    "No line of text is a word in capitals, or says that something is still to be written."
+    for line in '\n'.join(sources(read(path), 'markdown')).splitlines():
+        assert not re.fullmatch(r'\W*[A-Z]{3,}\W*', line) and not re.search('TODO|FIXME|XXX', line), line
 
 def test_every_folder_has_matplotlibrc():
     for folder in {p.parent for p in NOTEBOOKS}:
