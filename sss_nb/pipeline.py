@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 from PIL import Image, ImageOps
 from scipy.cluster.vq import vq
 from threadpoolctl import threadpool_limits
@@ -22,14 +23,14 @@ from tqdm.auto import tqdm
 
 from . import checks
 from .affinity.color import color_affinity
-from .affinity.matting import matting_affinity
+from .affinity.matting import matting_affinity, matting_rows
 from .affinity.semantic import semantic_affinity
 from .clustering import init_segments, kmeans
 from .constrained import constrained_sparsification
 from .eigen import smallest_eigenpairs
 from .features import reduce_features
 from .grouping import group_segments
-from .laplacian import combine_affinities, graph_laplacian
+from .laplacian import combine_affinities, graph_laplacian, laplacian_of_rows
 from .multilevel import multilevel_eigenpairs
 from .networks.sources import feature_map, is_source_name
 from sss_nb.params import (  # noqa: F401
@@ -206,7 +207,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #e2d5c45a
+# %% ../nbs/11_pipeline.ipynb #b954b45c
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -228,8 +229,21 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #be2268e8
+# %% ../nbs/11_pipeline.ipynb #3da33b3d
 def _renumbered(labels): return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+
+def _full_laplacian(image, W, size, params):
+    "The Laplacian of the image with the links of a smaller one, made a strip of rows at a time."
+    p, shape = params, image.shape[:2]
+    links = sp.csr_array((np.prod(shape),)*2)
+    for name, weight in (('semantic', p.sigma_s), ('color', p.sigma_c)):
+        if name in W: links = links + weight*raise_links(W[name], size, shape)
+    def strips():
+        first = 0
+        for rows in matting_rows(image, p.matting_epsilon, p.matting_radius):
+            yield rows + links[first:first + rows.shape[0]]
+            first += rows.shape[0]
+    return laplacian_of_rows(strips(), links.nnz + image[..., 0].size*((4*p.matting_radius + 1)**2 + 1))
 
 def _by_levels(image, values, superpixels, p, seed, stage):
     "Groups at the working size; the relaxed step on all pixels."
@@ -240,8 +254,7 @@ def _by_levels(image, values, superpixels, p, seed, stage):
     if size == shape: return found | dict(alphas=_relaxed(found['grouped_segments'], found['laplacian'], image, p))
     with stage('to the full size'): layers = guided_upsample(found['grouped_segments'], small, image)
     with stage('full Laplacian'):
-        links = {name: raise_links(W, size, shape) for name, W in found['affinities'].items() if name != 'matting'}
-        L = _laplacian({'matting': _matting(image, p)} | links, p)
+        L = _full_laplacian(image, found['affinities'], size, p)
     with stage('relaxed sparsification'): alphas = _relaxed(layers, L, image, p, rtol=1e-3)
     return found | dict(alphas=alphas, laplacian=L)
 

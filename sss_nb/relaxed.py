@@ -218,7 +218,7 @@ def solve_relaxed(
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Solve A a = rhs by preconditioned CG. Raises ConvergenceError when the tolerance is not met."
     ksp = layer_solver(system, preconditioner or PointBlockJacobi(system), rtol, max_it)
-    b = PETSc.Vec().createWithArray(np.array(rhs, float).ravel(), comm=PETSc.COMM_SELF)
+    b = PETSc.Vec().createWithArray(np.ascontiguousarray(rhs, float).ravel(), comm=PETSc.COMM_SELF)
     x = PETSc.Vec().createWithArray(np.array(start, float).ravel(), comm=PETSc.COMM_SELF)
     _run(ksp, b, x)
     if ksp.getConvergedReason() < 0: raise _failure(ksp)
@@ -237,8 +237,12 @@ def sparse_step(
     """One iteration: new weights, then (L (x) I + diag(u + v + 1) + penalty C'C) a = v + given + penalty.
 
     Raises ConvergenceError if CG misses its tolerance."""
-    u, v = sparsity_weights(a, gamma, floor)
-    return solve_relaxed(LayerSystem(L, u + v + 1, penalty), v + given + penalty, a, **cg)[0]
+    diagonal, rhs = sparsity_weights(a, gamma, floor)      # u and v, which become the two in place
+    diagonal += rhs
+    diagonal += 1
+    rhs += given
+    rhs += penalty
+    return solve_relaxed(LayerSystem(L, diagonal, penalty), rhs, a, **cg)[0]
 
 # %% ../nbs/08_relaxed.ipynb #ad68a21f
 def smoothing_step(
