@@ -215,14 +215,16 @@ def solve_relaxed(
     rtol:float=1e-6,     # as in `layer_solver`
     max_it:int=100,      # iterations allowed
     preconditioner=None, # None: PointBlockJacobi(system)
+    in_place:bool=False, # `start` becomes the solution
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Solve A a = rhs by preconditioned CG. Raises ConvergenceError when the tolerance is not met."
     ksp = layer_solver(system, preconditioner or PointBlockJacobi(system), rtol, max_it)
     b = PETSc.Vec().createWithArray(np.ascontiguousarray(rhs, float).ravel(), comm=PETSc.COMM_SELF)
-    x = PETSc.Vec().createWithArray(np.array(start, float).ravel(), comm=PETSc.COMM_SELF)
+    solution = np.array(start, float, order='C', copy=not in_place)
+    x = PETSc.Vec().createWithArray(solution.ravel(), comm=PETSc.COMM_SELF)
     _run(ksp, b, x)
     if ksp.getConvergedReason() < 0: raise _failure(ksp)
-    return x.array.reshape(rhs.shape).copy(), ksp.getIterationNumber()
+    return solution, ksp.getIterationNumber()
 
 # %% ../nbs/08_relaxed.ipynb #6bf844ac
 def sparse_step(
@@ -232,7 +234,7 @@ def sparse_step(
     gamma,            # exponent, a number or (N, 1)
     penalty:float=100.,  # lambda
     floor:float=1e-2, # smallest base of the weights' power
-    **cg,             # rtol and max_it
+    **cg,             # rtol, max_it and in_place, as in `solve_relaxed`
 ) -> np.ndarray:      # (N, K)
     """One iteration: new weights, then (L (x) I + diag(u + v + 1) + penalty C'C) a = v + given + penalty.
 
@@ -249,7 +251,7 @@ def smoothing_step(
     a:np.ndarray,     # (N, K) alphas so far
     L,                # (N, N) Laplacian, a CSR array or its RowParts
     penalty:float=100.,  # lambda
-    **cg,             # rtol and max_it
+    **cg,             # rtol, max_it and in_place, as in `solve_relaxed`
 ) -> np.ndarray:      # (N, K)
     "The last solve, without sparsity (released program). Raises ConvergenceError if CG misses its tolerance."
     return solve_relaxed(LayerSystem(L, np.ones_like(a), penalty), a + penalty, a, **cg)[0]
@@ -288,7 +290,7 @@ def relaxed_sparsification(
     given = alphas if clean is None else clean_alphas(alphas, *clean)
     a = given = given.reshape(-1, alphas.shape[-1])
     for _ in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
-        a = sparse_step(a, given, L, exponent, penalty, floor, **cg)
+        a = sparse_step(a, given, L, exponent, penalty, floor, in_place=a is not given, **cg)
     if smooth: a = smoothing_step(a, L, penalty, **cg)
     a = a.reshape(alphas.shape)
     return snap_alphas(a, snap) if snap else a
