@@ -41,6 +41,7 @@ from sss_nb.params import (  # noqa: F401
     check_memory,
     estimate_memory,
     estimate_seconds,
+    fitting,
     free_memory,
     uses_multilevel,
     working_shape,
@@ -125,14 +126,18 @@ def _preset(params):
     checks.require(known, f'params to be a Params or one of the presets {sorted(presets)}', repr(params))
     return presets[params.lower()]
 
-def _check_run(image, params, seed, clusters='clusters'):
+def _check_run(image, params, seed, clusters='clusters', max_memory=None, progress=False):
+    "The parameters, with a working size that fits into the memory."
     checks.seed(seed)
-    n = image[..., 0].size
+    n, shape = image[..., 0].size, image.shape
     checks.integer(clusters, params.clusters, most=n, todo='each needs a pixel: ask for fewer, or use a larger image')
-    check_memory(image.shape, params)
-    seconds = estimate_seconds(image.shape, params)
+    if max_memory is not None: params = fitting(shape, params, max_memory)
+    check_memory(shape, params)
+    seconds, memory = estimate_seconds(shape, params), estimate_memory(shape, params)
     todo = 'fewer eigenvectors, a smaller matting_radius or a smaller image take less'
     if seconds > 3600: warnings.warn(f'this will take about {seconds/3600:.0f} hours; {todo}', stacklevel=4)
+    elif progress and seconds > 60: tqdm.write(f'about {seconds/60:.0f} minutes and {memory/1e9:.1f} GB')
+    return params
 
 def _check_repulsion(L, lam, params):
     "Raise ValueError where the semantic affinity repels more than the sparsity of either step can outweigh."
@@ -207,7 +212,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #b954b45c
+# %% ../nbs/11_pipeline.ipynb #1f45a6c3
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -229,7 +234,7 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #3da33b3d
+# %% ../nbs/11_pipeline.ipynb #91c6b2e2
 def _renumbered(labels): return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 def _full_laplacian(image, W, size, params):
@@ -268,6 +273,7 @@ def semantic_soft_segmentation(
     params=STABLE,      # a `Params`, or 'stable', 'official' or 'paper'
     layers:int=None,    # number of layers; None: as `params` has it, five
     method:str=None,    # 'exact', 'multilevel' or 'auto'; None: as `params` has it, by size with STABLE, else exact
+    max_memory:float=None, # bytes to make the working size fit into; None: the usual size, or MemoryError
     seed:int=0,         # of everything random; STABLE draws nothing
     progress:bool=True, # show a bar
 ) -> SoftSegments:
@@ -285,7 +291,7 @@ def semantic_soft_segmentation(
     changed = {name: value for name, value in dict(layers=layers, method=method).items() if value is not None}
     p = replace(_preset(params), **changed)
     image = _photograph(image, features)
-    _check_run(image, p, seed)
+    p = _check_run(image, p, seed, max_memory=max_memory, progress=progress)
     if superpixels is not None: superpixels = checks.labels(superpixels, image.shape)
     if not np.ptp(image, axis=(0, 1)).any(): return _one_layer(image, p)
     way, stages = (_by_levels, 12) if uses_multilevel(image.shape, p) else (_exactly, 10)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['guided_upsample', 'raise_links']
 
-# %% ../nbs/07b_upsample.ipynb #3fb917fd
+# %% ../nbs/07b_upsample.ipynb #26f12b0e
 import numpy as np
 import scipy.sparse as sp
 
@@ -13,7 +13,7 @@ from . import checks
 from .features import guided_coefficients
 from .pictures.resize import resize_image
 
-# %% ../nbs/07b_upsample.ipynb #de2346c6
+# %% ../nbs/07b_upsample.ipynb #18728823
 def guided_upsample(
     alphas:np.ndarray, # (h, w, K) layers at the working size
     small:np.ndarray,  # (h, w, 3) in [0, 1], RGB, the photograph at that size
@@ -37,7 +37,7 @@ def guided_upsample(
         layers[..., k] = np.einsum('yxi,yxi->yx', a, image) + b
     return layers
 
-# %% ../nbs/07b_upsample.ipynb #1cbd3810
+# %% ../nbs/07b_upsample.ipynb #a178f4e3
 def raise_links(
     W:sp.csr_array, # (h*w, h*w) links between pixels of the working size
     small:tuple,    # (h, w)
@@ -45,8 +45,8 @@ def raise_links(
 ) -> sp.csr_array:  # (H*W, H*W), as many links
     """The same links between the pixels of a larger picture.
 
-    >>> raise_links(sp.csr_array([[0., 5], [5, 0]]), (1, 2), (1, 4)).tocoo().coords[0]
-    array([1, 3], dtype=int32)
+    >>> raise_links(sp.csr_array([[0., 5], [5, 0]]), (1, 2), (1, 4)).tocoo().coords[0].tolist()
+    [1, 3]
     """
     W = sp.coo_array(W)
     axes = [((np.arange(n) + .5)*N/n).astype(int) for n, N in zip(small, shape, strict=True)]
