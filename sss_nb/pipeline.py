@@ -212,7 +212,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #1f45a6c3
+# %% ../nbs/11_pipeline.ipynb #4c8a9d1c
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -234,7 +234,7 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #91c6b2e2
+# %% ../nbs/11_pipeline.ipynb #3c4b9b1d
 def _renumbered(labels): return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 def _full_laplacian(image, W, size, params):
