@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PICTURES', 'segment_file', 'read_manifest', 'soft_segment_folder', 'main']
 
-# %% ../nbs/plumbing/batch.ipynb #a9051391
+# %% ../nbs/plumbing/batch.ipynb #4c1b40b4
 import argparse
 import json
 import time
@@ -16,12 +16,12 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from . import checks
-from .params import OFFICIAL, PAPER, STABLE, Params
+from .params import PRESETS, STABLE, Params, preset
 from .pictures.files import write_atomic
 from .pipeline import semantic_soft_segmentation
 from .process import usable_cores
 
-# %% ../nbs/plumbing/batch.ipynb #2b0be129
+# %% ../nbs/plumbing/batch.ipynb #edc21231
 def segment_file(
     path,            # of a photograph
     target,          # folder; the layers go to a folder in it, named as the file
@@ -37,30 +37,38 @@ def segment_file(
     except Exception as error: return dict(status='failed', error=f'{type(error).__name__}: {error}')
     return dict(status='done', layers=segments.alphas.shape[-1], seconds=round(time.perf_counter() - began, 2))
 
-# %% ../nbs/plumbing/batch.ipynb #280eda17
+# %% ../nbs/plumbing/batch.ipynb #550b4d12
 PICTURES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.webp', '.bmp', '.gif', '.ppm', '.pgm', '.pfm', '.heic', '.avif'}
 
 def _files(source):
     "The pictures of a folder, or of a list of paths, by name. Raises ValueError where two have one name, or none is."
     listed = isinstance(source, (list, tuple))
-    found = map(checks.expanded, source) if listed else checks.existing_folder(source, 'photographs').iterdir()
-    files = sorted(p for p in found if listed or p.suffix.lower() in PICTURES and not p.name.startswith('.'))
+    if listed: files = sorted(map(checks.expanded, source))
+    else:
+        found = checks.existing_folder(source, 'photographs').iterdir()
+        files = sorted(p for p in found if p.suffix.lower() in PICTURES and not p.name.startswith('.') and p.is_file())
     checks.require(files, 'photographs', f'none in {source}', f'endings that are read: {" ".join(sorted(PICTURES))}')
     names = {p.name: p for p in files}
-    checks.require(len(names) == len(files), 'files with different names', 'two of one name', 'rename one')
+    twice = sorted({p.name for p in files if names[p.name] is not p})
+    checks.require(not twice, 'files with different names', f'two called {twice}', 'rename one, layers go by the name')
     return names
 
-def _about(path, features, params):
+def _stat(path):
+    "Size and time of a file, or of nothing."
+    if not isinstance(path, (str, Path)) or not Path(path).exists(): return None
+    stat = Path(path).stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+def _about(path, features, params, everything):
     "What must not have changed for a file to be done."
-    stat = path.stat() if path.exists() else None
     made = json.loads(json.dumps(asdict(params)))
-    return dict(size=stat and stat.st_size, changed=stat and stat.st_mtime_ns, features=str(features), params=made)
+    return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, everything=everything)
 
 def _is_done(entry, about, folder):
     same = entry is not None and {name: entry.get(name) for name in about} == about
     return same and entry['status'] == 'done' and (folder/'segments.json').exists()
 
-# %% ../nbs/plumbing/batch.ipynb #b7858a81
+# %% ../nbs/plumbing/batch.ipynb #ed4e9769
 def read_manifest(
     target, # folder of `soft_segment_folder`
 ) -> dict:  # file name -> entry; empty if there is none yet
@@ -70,10 +78,11 @@ def read_manifest(
     try: return json.loads(path.read_text())
     except ValueError as error: raise ValueError(f'expected a list in {path}, got {error}; remove it') from None
 
-def _write_manifest(target, entries):
-    write_atomic(target/'manifest.json', json.dumps(entries, indent=1).encode())
+def _note(target, name, entry):
+    "Put an entry into the list on disk."
+    write_atomic(target/'manifest.json', json.dumps(read_manifest(target) | {name: entry}, indent=1).encode())
 
-# %% ../nbs/plumbing/batch.ipynb #c888b51f
+# %% ../nbs/plumbing/batch.ipynb #479eab86
 @contextmanager
 def _cluster(workers, scheduler):
     "A Dask client of the scheduler, or of processes on this machine that end with it."
@@ -85,55 +94,69 @@ def _cluster(workers, scheduler):
     if scheduler:
         with distributed.Client(scheduler) as client: yield client
         return
-    settings = {'distributed.scheduler.allowed-failures': 0, 'logging.distributed': 'critical'}
+    settings = {'distributed.scheduler.allowed-failures': 0, 'distributed.scheduler.worker-saturation': 1.0}
     with dask.config.set(settings), distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster:
+            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
+            silence_logs='CRITICAL') as cluster:
         with distributed.Client(cluster) as client: yield client
 
 def _outcome(future):
     "The entry that a task returned, or one for a worker that died."
+    from distributed import KilledWorker
     try: return future.result()
-    except Exception as error:
-        return dict(status='failed', error=f'{type(error).__name__}: the worker died, for lack of memory perhaps')
+    except KilledWorker: return dict(status='failed', error='KilledWorker: it died, for lack of memory perhaps')
+    except Exception as error: return dict(status='failed', error=f'{type(error).__name__}: {error}')
 
-# %% ../nbs/plumbing/batch.ipynb #841271d2
+# %% ../nbs/plumbing/batch.ipynb #8d183776
 def soft_segment_folder(
     source,           # folder of photographs, or a list of paths
     target,           # folder for the layers and manifest.json
     *,
-    features=None,    # as in `semantic_soft_segmentation`, but no array
-    params=STABLE,
-    workers:int=None, # processes; None: half as many as there are cores
-    scheduler:str=None, # address of a Dask scheduler, such as 'tcp://host:8786'; None: processes on this machine
+    features=None,    # a name, a network, or None, as in `semantic_soft_segmentation`
+    params=STABLE,    # a `Params`, or 'stable', 'official' or 'paper'
+    workers:int=None, # processes on this machine; None: half as many as there are cores
+    scheduler:str=None, # address of a Dask scheduler, such as 'tcp://host:8786', which has workers of its own
     everything:bool=False, # save eigenvectors and matrices too
     progress:bool=True,    # show a bar
 ) -> dict: # file name -> entry: 'status' ('done' or 'failed'), 'layers' and 'seconds', or 'error'
     """Soft layers of many photographs, each saved to `target/<file name>`; what is done already is left alone.
 
     In a script, call it below `if __name__ == '__main__':`, for workers are new processes. Raises ImportError without
-    Dask, NotADirectoryError or ValueError where there is nothing to do."""
+    Dask, FileNotFoundError, NotADirectoryError or ValueError where there is nothing to do."""
+    params = preset(params)
+    ok = features is None or isinstance(features, (str, Path)) or callable(features)
+    todo = 'each photograph has features of its own'
+    checks.require(ok, 'features to be a name, a network or None', type(features).__name__, todo)
     files, target = _files(source), checks.expanded(target)
     workers = checks.integer('workers', workers or max(1, usable_cores()//2), least=1)
     target.mkdir(parents=True, exist_ok=True)
     entries = read_manifest(target)
-    about = {name: _about(path, features, params) for name, path in files.items()}
+    about = {name: _about(path, features, params, everything) for name, path in files.items()}
     todo = [name for name in files if not _is_done(entries.get(name), about[name], target/name)]
-    if todo: _run(todo, files, target, entries, about, (features, params, everything), (workers, scheduler), progress)
+    tasks = [(name, (str(files[name].resolve()), str(target.resolve()), features, params, everything)) for name in todo]
+    if tasks:
+        with _cluster(workers, scheduler) as client:
+            for name, entry in tqdm(_results(client, tasks), 'photographs', len(tasks), disable=not progress):
+                entries[name] = entry | about[name]
+                _note(target, name, entries[name])
     return {name: entries[name] for name in files}
 
-def _run(todo, files, target, entries, about, how, where, progress):
-    "Tasks for the files to do, and the list written after each."
+def _results(client, tasks):
+    "(name, entry) of each task as it ends, never more of them in flight than there are workers."
     from distributed import as_completed
-    with _cluster(*where) as client:
-        def submit(name):
-            return client.submit(segment_file, str(files[name].resolve()), str(target.resolve()), *how, pure=False)
-        names = {submit(name): name for name in todo}
-        for future in tqdm(as_completed(names), 'photographs', len(names), disable=not progress):
-            name = names[future]
-            entries[name] = _outcome(future) | about[name]
-            _write_manifest(target, entries)
+    names, waiting, running = {}, iter(tasks), as_completed()
+    def start():
+        name, arguments = next(waiting, (None, None))
+        if name is None: return
+        future = client.submit(segment_file, *arguments, pure=False)
+        names[future.key] = name
+        running.add(future)
+    for _ in client.nthreads(): start()
+    for future in running:
+        yield names[future.key], _outcome(future)
+        start()
 
-# %% ../nbs/plumbing/batch.ipynb #4fc190a1
+# %% ../nbs/plumbing/batch.ipynb #ac5c53a9
 def main(
     arguments=None, # list of words; None: those of the command line
 ) -> int: # how many files failed
@@ -142,12 +165,11 @@ def main(
     parser.add_argument('source', help='folder of photographs')
     parser.add_argument('target', help='folder for layers and manifest.json')
     parser.add_argument('--features', help='name of a source, such as classical')
-    parser.add_argument('--params', default='stable', choices=['stable', 'official', 'paper'])
+    parser.add_argument('--params', default='stable', choices=PRESETS)
     parser.add_argument('--workers', type=int, help='processes; half as many as there are cores')
     parser.add_argument('--scheduler', help='address of a Dask scheduler, such as tcp://host:8786')
     asked = parser.parse_args(arguments)
-    params = dict(stable=STABLE, official=OFFICIAL, paper=PAPER)[asked.params]
-    entries = soft_segment_folder(asked.source, asked.target, features=asked.features, params=params,
+    entries = soft_segment_folder(asked.source, asked.target, features=asked.features, params=asked.params,
                                   workers=asked.workers, scheduler=asked.scheduler)
     failed = {name: e['error'] for name, e in entries.items() if e['status'] == 'failed'}
     print(f'{len(entries) - len(failed)} of {len(entries)} done, in {asked.target}')

@@ -61,9 +61,9 @@ def weighted_grams(
             a += x.T @ x
     return A
 
-# %% ../nbs/06c_constrained.ipynb #eef22f4d
+# %% ../nbs/06c_constrained.ipynb #4065a5bf
 class PairProducts:
-    "The products of all pairs of columns of E, at each row: then the Gram matrices are one product with the weights."
+    "Products of all pairs of columns of E, 2 n m (m + 1) bytes, that make all Gram matrices one matrix product."
     def __init__(self,
         E:np.ndarray,  # (n, m)
         parts:int=4,   # of the pairs, for threads
@@ -80,7 +80,7 @@ class PairProducts:
         self.parts = [self.products[:, a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
     def grams(self, w, pool):
-        "The Gram matrices (K, m, m) of E under each column of weights w (n, K), by the threads of a pool."
+        "The Gram matrices (K, m, m) of E under each column of weights w (n, K), up to 1e30, by the threads of a pool."
         w = np.ascontiguousarray(w.T, np.float32)
         entries = np.hstack(list(pool.map(lambda part: w @ part, self.parts)))
         p, q = self.pairs
@@ -114,7 +114,7 @@ def reweighted_step(
     floor:float=1e-10,# smallest base of the weights' power
     scale:float=1.,   # pixels of the image for each pixel used
     parts:int=8,      # parts of the pixels that threads may take
-    products:PairProducts=None, # of E, for blocks in single precision; None makes them in double precision
+    products:PairProducts=None, # of this E, for blocks in single precision, without parts; None: double precision
 ) -> np.ndarray:      # (m, K - 1) coefficients of all layers but the last, which is 1 minus the others
     """One step of the iterative reweighting (sec. 3.4); Levin et al. (2008) call it a step of Newton's method.
 
@@ -209,7 +209,7 @@ def constrained_sparsification(
         rows = sample if early else slice(None)
         E = V[rows]
         if Y is None: alpha = _one_hot(labels)[rows]
-        elif i % drop_every != 1: alpha = _layers(E, Y)
+        elif (i - 1) % drop_every: alpha = _layers(E, Y)
         elif single: alpha = _without_faded(_layers(E, Y), drop_below)
         else: alpha = _without_faded(_layers(V, Y), drop_below)[rows]
         if alpha.shape[1] <= 1: return np.ones(labels.shape + (1,))
