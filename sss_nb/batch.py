@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PICTURES', 'segment_file', 'read_manifest', 'soft_segment_folder', 'main']
 
-# %% ../nbs/plumbing/batch.ipynb #4c1b40b4
+# %% ../nbs/plumbing/batch.ipynb #03e0e602
 import argparse
 import json
 import time
@@ -21,7 +21,7 @@ from .pictures.files import write_atomic
 from .pipeline import semantic_soft_segmentation
 from .process import usable_cores
 
-# %% ../nbs/plumbing/batch.ipynb #edc21231
+# %% ../nbs/plumbing/batch.ipynb #939ac235
 def segment_file(
     path,            # of a photograph
     target,          # folder; the layers go to a folder in it, named as the file
@@ -37,7 +37,7 @@ def segment_file(
     except Exception as error: return dict(status='failed', error=f'{type(error).__name__}: {error}')
     return dict(status='done', layers=segments.alphas.shape[-1], seconds=round(time.perf_counter() - began, 2))
 
-# %% ../nbs/plumbing/batch.ipynb #550b4d12
+# %% ../nbs/plumbing/batch.ipynb #70aa98ed
 PICTURES = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.webp', '.bmp', '.gif', '.ppm', '.pgm', '.pfm', '.heic', '.avif'}
 
 def _files(source):
@@ -68,7 +68,7 @@ def _is_done(entry, about, folder):
     same = entry is not None and {name: entry.get(name) for name in about} == about
     return same and entry['status'] == 'done' and (folder/'segments.json').exists()
 
-# %% ../nbs/plumbing/batch.ipynb #ed4e9769
+# %% ../nbs/plumbing/batch.ipynb #e71ca9c8
 def read_manifest(
     target, # folder of `soft_segment_folder`
 ) -> dict:  # file name -> entry; empty if there is none yet
@@ -82,7 +82,7 @@ def _note(target, name, entry):
     "Put an entry into the list on disk."
     write_atomic(target/'manifest.json', json.dumps(read_manifest(target) | {name: entry}, indent=1).encode())
 
-# %% ../nbs/plumbing/batch.ipynb #479eab86
+# %% ../nbs/plumbing/batch.ipynb #7cd0fd6f
 @contextmanager
 def _cluster(workers, scheduler):
     "A Dask client of the scheduler, or of processes on this machine that end with it."
@@ -107,7 +107,7 @@ def _outcome(future):
     except KilledWorker: return dict(status='failed', error='KilledWorker: it died, for lack of memory perhaps')
     except Exception as error: return dict(status='failed', error=f'{type(error).__name__}: {error}')
 
-# %% ../nbs/plumbing/batch.ipynb #8d183776
+# %% ../nbs/plumbing/batch.ipynb #c029d532
 def soft_segment_folder(
     source,           # folder of photographs, or a list of paths
     target,           # folder for the layers and manifest.json
@@ -156,7 +156,7 @@ def _results(client, tasks):
         yield names[future.key], _outcome(future)
         start()
 
-# %% ../nbs/plumbing/batch.ipynb #ac5c53a9
+# %% ../nbs/plumbing/batch.ipynb #6fddd6ba
 def main(
     arguments=None, # list of words; None: those of the command line
 ) -> int: # how many files failed

@@ -61,7 +61,7 @@ def weighted_grams(
             a += x.T @ x
     return A
 
-# %% ../nbs/06c_constrained.ipynb #4065a5bf
+# %% ../nbs/06c_constrained.ipynb #631050ad
 class PairProducts:
     "Products of all pairs of columns of E, 2 n m (m + 1) bytes, that make all Gram matrices one matrix product."
     def __init__(self,

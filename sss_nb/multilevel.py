@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['affine_basis', 'coarse_eigenpairs', 'rayleigh_ritz', 'multilevel_eigenpairs']
 
-# %% ../nbs/05d_multilevel.ipynb #161a9d7b
+# %% ../nbs/05d_multilevel.ipynb #bd2df806
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
@@ -15,7 +15,7 @@ from . import checks
 from .eigen import WHICH, ordered_pairs, smallest_eigenpairs, solve_below
 from .superpixels import slic_superpixels
 
-# %% ../nbs/05d_multilevel.ipynb #f3294e8d
+# %% ../nbs/05d_multilevel.ipynb #2c7af766
 def _orthonormal_mixes(G, least=1e-7):
     "For Gram matrices (m, d, d), R with R' G R = 1 for each; its column is 0 where a direction hardly varies."
     w, U = np.linalg.eigh(G)
@@ -41,7 +41,7 @@ def affine_basis(
     B = sp.csr_array((values.ravel(), columns.ravel(), np.arange(0, n*d + 1, d)), shape=(n, m*d))
     return B[:, np.flatnonzero(R.any(1).ravel())]
 
-# %% ../nbs/05d_multilevel.ipynb #7b2e6f49
+# %% ../nbs/05d_multilevel.ipynb #748688b6
 def coarse_eigenpairs(
     L:sp.csr_array, # (N, N) Laplacian
     B:sp.csr_array, # (N, M) orthonormal columns
@@ -53,7 +53,7 @@ def coarse_eigenpairs(
     lam, S = smallest_eigenpairs((small + small.T)/2, n, which=which, tol=1e-2, shift=-1e-2)
     return lam, B @ S
 
-# %% ../nbs/05d_multilevel.ipynb #e22b81d3
+# %% ../nbs/05d_multilevel.ipynb #a8c208a5
 def rayleigh_ritz(
     L:sp.csr_array, # (N, N) Laplacian
     X:np.ndarray,   # (N, k) independent columns
@@ -66,7 +66,7 @@ def rayleigh_ritz(
     lam, S = eigh((H + H.T)/2, X.T @ X)
     return ordered_pairs(lam, X @ S, n, which)
 
-# %% ../nbs/05d_multilevel.ipynb #e8ee6227
+# %% ../nbs/05d_multilevel.ipynb #2d915e33
 @threadpool_limits.wrap(limits=1, user_api='blas')
 def multilevel_eigenpairs(
     L:sp.csr_array,       # (N, N) Laplacian of `image`

@@ -107,7 +107,7 @@ STABLE = replace(
     OFFICIAL, name='stable', cluster_method='axes', constrained_floor=2e-3, grouping='tree', clean=None,
     relaxed_floor=1e-3, snap=.02, method='auto')
 
-# %% ../nbs/09_params.ipynb #3ca77ada
+# %% ../nbs/09_params.ipynb #bdc821b2
 PRESETS = dict(stable=STABLE, official=OFFICIAL, paper=PAPER)
 
 def preset(
@@ -123,7 +123,7 @@ def preset(
     checks.require(known, f'params to be a Params or one of the presets {sorted(PRESETS)}', repr(params))
     return PRESETS[params.lower()]
 
-# %% ../nbs/09_params.ipynb #100cd840
+# %% ../nbs/09_params.ipynb #14fbd242
 EXACT_PIXELS = 25_600 # 'auto' is exact up to here
 
 def uses_multilevel(
@@ -210,7 +210,7 @@ def _tell_memory(shape, params, need, available):
     raise MemoryError(f'an image of {shape[1]} x {shape[0]} pixels needs about {need/1e9:.1f} GB, '
                       f'and {available/1e9:.1f} GB are free; {advice}')
 
-# %% ../nbs/09_params.ipynb #3f4c0588
+# %% ../nbs/09_params.ipynb #a8d4b6d8
 LEAST_WORKING_PIXELS = 10_000
 
 def fitting(

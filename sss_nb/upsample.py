@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['guided_upsample', 'raise_links']
 
-# %% ../nbs/07b_upsample.ipynb #02254f01
+# %% ../nbs/07b_upsample.ipynb #c9a9c931
 import numpy as np
 import scipy.sparse as sp
 
@@ -13,7 +13,7 @@ from . import checks
 from .features import guided_coefficients
 from .pictures.resize import resize_image
 
-# %% ../nbs/07b_upsample.ipynb #94b70da5
+# %% ../nbs/07b_upsample.ipynb #0bae6198
 def guided_upsample(
     alphas:np.ndarray, # (h, w, K) layers at the working size
     small:np.ndarray,  # (h, w, 3) in [0, 1], RGB, the photograph at that size
@@ -37,7 +37,7 @@ def guided_upsample(
         layers[..., k] = np.einsum('yxi,yxi->yx', a, image) + b
     return layers
 
-# %% ../nbs/07b_upsample.ipynb #66081777
+# %% ../nbs/07b_upsample.ipynb #62c735e2
 def raise_links(
     W:sp.csr_array, # (h*w, h*w) links between pixels of the working size
     small:tuple,    # (h, w)
