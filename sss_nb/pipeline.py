@@ -209,7 +209,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #75bfc868
+# %% ../nbs/11_pipeline.ipynb #2df36ed6
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -231,7 +231,7 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #106c6934
+# %% ../nbs/11_pipeline.ipynb #e0dab604
 DESCRIBED = 768 # pixels of the longer side
 
 def _to_describe(image, features, fast):
