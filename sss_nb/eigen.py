@@ -143,13 +143,13 @@ def _operator(L, method, comm):
     A = to_petsc(L, comm)
     return A.convert('sbaij') if method == 'cholesky' and A.comm.size == 1 else A
 
-# %% ../nbs/05c_eigen.ipynb #c1e251c1
+# %% ../nbs/05c_eigen.ipynb #aa3800fc
 def _below_diagonal(L, shift):
     "The shift, doubled until it is below the diagonal."
     while shift >= L.diagonal().min(): shift *= 2
     return shift
 
-# %% ../nbs/05c_eigen.ipynb #a127d5ad
+# %% ../nbs/05c_eigen.ipynb #e455a664
 def _first_below(A, n, shift, method, solve, block=1, tol=1e-6, max_it=100):
     "solve(eps) with the first shift, of shift, 2 shift, 4 shift ..., that is below the spectrum; and that shift."
     while True:
