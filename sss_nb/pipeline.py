@@ -36,6 +36,7 @@ from .networks.sources import feature_map, is_source_name
 from sss_nb.params import (  # noqa: F401
     OFFICIAL,
     PAPER,
+    SAMPLED,
     STABLE,
     Params,
     check_memory,
@@ -148,7 +149,7 @@ def _superpixels(image, labels, params):
     if labels is not None: return labels
     return slic_superpixels(image, min(params.superpixels, image[..., 0].size), adaptive=params.adaptive)
 
-FAST = dict(early_pixels=12_800, full_iterations=0, single=True) # the constrained step on the fast way
+FAST = dict(early_pixels=SAMPLED, full_iterations=0, single=True) # the constrained step on the fast way
 
 def _constrained(lam, V, first, params, fast=False):
     p = params
@@ -209,7 +210,7 @@ def _one_layer(image, params):
     warnings.warn('the image has one colour, and so one layer', stacklevel=4)
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
-# %% ../nbs/11_pipeline.ipynb #2df36ed6
+# %% ../nbs/11_pipeline.ipynb #9ef5c51c
 def _groups(image, values, superpixels, p, seed, stage, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = _reduced(values, image, p)
@@ -231,7 +232,7 @@ def _exactly(image, values, superpixels, p, seed, stage):
         alphas = _relaxed(found['grouped_segments'], found['laplacian'], image, p)
     return found | dict(alphas=alphas)
 
-# %% ../nbs/11_pipeline.ipynb #e0dab604
+# %% ../nbs/11_pipeline.ipynb #56d4c44d
 DESCRIBED = 768 # pixels of the longer side
 
 def _to_describe(image, features, fast):
