@@ -62,10 +62,10 @@ def _random_vector(A, seed):
     return v
 
 # %% ../nbs/05c_eigen.ipynb #05318167
-def _solver(A, n, method, block, shift, tol, max_it):
+def _solver(A, n, method, block, shift, tol, max_it, prefix='sss_'):
     "A SLEPc solver for the n eigenvalues next above the shift, ready to be set up."
     eps = SLEPc.EPS().create(comm=A.comm)
-    eps.setOptionsPrefix('sss_')
+    eps.setOptionsPrefix(prefix)
     eps.setOperators(A)
     eps.setProblemType(SLEPc.EPS.ProblemType.HEP)
     eps.setType('krylovschur')
@@ -150,10 +150,10 @@ def _below_diagonal(L, shift):
     return shift
 
 # %% ../nbs/05c_eigen.ipynb #e455a664
-def _first_below(A, n, shift, method, solve, block=1, tol=1e-6, max_it=100):
+def _first_below(A, n, shift, method, solve, block=1, tol=1e-6, max_it=100, prefix='sss_'):
     "solve(eps) with the first shift, of shift, 2 shift, 4 shift ..., that is below the spectrum; and that shift."
     while True:
-        found = _attempt(_solver(A, n, method, block, shift, tol, max_it), method, solve)
+        found = _attempt(_solver(A, n, method, block, shift, tol, max_it, prefix), method, solve)
         if found is not None: return found, shift
         shift *= 2
 
@@ -171,14 +171,19 @@ def solve_below(
     L:sp.csr_array, # (N, N) symmetric
     X:np.ndarray,   # (N, k) right-hand sides
     shift:float,    # below 0; doubled until L - shift I is positive definite
+    ordered:bool=False, # eliminate the rows as they come (options `sss_ordered_st_...`)
 ) -> np.ndarray:    # (N, k) solutions
     """(L - shift I)^-1 X by one Cholesky factorisation, each process for itself.
 
     >>> solve_below(np.diag([0., 1]), np.ones((2, 1)), shift=-1.).ravel()
     array([1. , 0.5])
     """
+    prefix = 'sss_ordered_' if ordered else 'sss_'
+    if ordered: _set_defaults(prefix + 'st_', _AS_THEY_COME)
     A = _operator(sp.csr_array(L), 'cholesky', PETSc.COMM_SELF)
-    return _first_below(A, 1, _below_diagonal(L, shift), 'cholesky', partial(_solve_all, X=X))[0]
+    return _first_below(A, 1, _below_diagonal(L, shift), 'cholesky', partial(_solve_all, X=X), prefix=prefix)[0]
+
+_AS_THEY_COME = {'pc_factor_mat_ordering_type': 'natural', 'mat_cholmod_nmethods': 1}
 
 # %% ../nbs/05c_eigen.ipynb #63f05874
 def _one_by_one(eps):

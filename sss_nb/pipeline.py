@@ -98,7 +98,8 @@ def _laplacian(W, params):
 def _eigenpairs(L, params, image=None):
     "The exact pairs or, with the image, approximate ones."
     n = min(params.eigenvectors, L.shape[0] - 1)
-    if image is not None: return multilevel_eigenpairs(L, image, n, which=params.eigen_which)
+    if image is not None:
+        return multilevel_eigenpairs(L, image, n, which=params.eigen_which, reach=2*params.matting_radius)
     return smallest_eigenpairs(L, n, method=params.eigen_method, which=params.eigen_which)
 
 # %% ../nbs/11_pipeline.ipynb #99610fc0
@@ -161,12 +162,13 @@ def _constrained(lam, V, first, params, fast=False):
         got = f'{lam.min():.2g}; lower sigma_s ({p.sigma_s:g}), whose repulsion causes it'
         raise ValueError(f'expected eigenvalues that sparsity outweighs, got one of {got}') from error
 
-def _relaxed(grouped, L, image, params, rtol=1e-6):
+def _relaxed(grouped, L, image, params, **how):
     p = params
     gradient = image_gradient(image) if p.rise else None
+    usual = dict(iterations=p.relaxed_iterations, smooth=p.smooth, snap=p.snap)
     return relaxed_sparsification(
-        grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, iterations=p.relaxed_iterations,
-        floor=p.relaxed_floor, clean=p.clean, smooth=p.smooth, snap=p.snap, rtol=rtol)
+        grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, floor=p.relaxed_floor,
+        clean=p.clean, **usual | how)
 
 # %% ../nbs/11_pipeline.ipynb #3ca94d1f
 def _read_image(image):

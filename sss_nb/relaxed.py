@@ -102,13 +102,23 @@ def snap_alphas(
 # %% ../nbs/08_relaxed.ipynb #412b50bd
 class RowParts:
     "A Laplacian's rows in parts for threads, without a copy of the entries, and its diagonal."
+    comm = PETSc.COMM_SELF   # the processes that share the rows
     def __init__(self,
         L:sp.csr_array, # (N, N)
     ):
-        n = L.shape[0]
+        self.shape, n = L.shape, L.shape[0]
+        self.ndim = len(self.shape)
         edges = np.linspace(0, n, min(8, 1 + n//10_000) + 1).astype(int)    # parts of 10 000 pixels or more
         self.parts = [(slice(a, b), _rows(L, a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-        self.diagonal = L.diagonal()
+        self.diagonal, self.pool = L.diagonal(), ThreadPoolExecutor(usable_cores())
+
+    def each(self, function):
+        "Run function(rows, rows of L) for every part, in threads."
+        list(self.pool.map(lambda part: function(*part), self.parts))
+
+    def columns(self, X):
+        "The rows of X (N, K) that the columns of L stand for: here all of them."
+        return X
 
 def _rows(L, a, b):
     entries = slice(L.indptr[a], L.indptr[b])
@@ -131,18 +141,18 @@ class LayerSystem:
     ):
         self.rows = L if isinstance(L, RowParts) else RowParts(L)
         self.diagonal, self.penalty = diagonal, penalty
-        self.pool = ThreadPoolExecutor(usable_cores())
 
     def by_parts(self, function):
-        "The array (N, K) that function(rows, rows of L) gives part by part, in threads."
+        "The array (N, K) that function(rows, rows of L) gives part by part."
         Y = np.empty(self.diagonal.shape)
-        def fill(part): Y[part[0]] = function(*part)
-        list(self.pool.map(fill, self.rows.parts))
+        def fill(rows, L): Y[rows] = function(rows, L)
+        self.rows.each(fill)
         return Y
 
     def __matmul__(self, X):
         "A X for alphas X (N, K)."
-        def part(rows, L): return L @ X + self.diagonal[rows]*X[rows] + self.penalty*layer_sums(X[rows])
+        near = self.rows.columns(X)
+        def part(rows, L): return L @ near + self.diagonal[rows]*X[rows] + self.penalty*layer_sums(X[rows])
         return self.by_parts(part)
 
     def mult(self, mat, x, y):
@@ -176,12 +186,12 @@ def layer_solver(
     preconditioner,     # an object with `apply`, such as PointBlockJacobi(system)
     rtol:float=1e-6,    # norm of the preconditioned residual over that of the preconditioned right-hand side
     max_it:int=100,     # iterations allowed
-) -> PETSc.KSP:         # for this process alone
+) -> PETSc.KSP:         # for the processes that share the rows
     "PETSc's conjugate gradients for `system`, ready to run (options `sss_ksp_...`)."
-    n = system.diagonal.size
-    A = PETSc.Mat().createPython((n, n), context=system, comm=PETSc.COMM_SELF)
+    size, comm = (system.diagonal.size, None), system.rows.comm
+    A = PETSc.Mat().createPython((size, size), context=system, comm=comm)
     A.setUp()
-    ksp = PETSc.KSP().create(comm=PETSc.COMM_SELF)
+    ksp = PETSc.KSP().create(comm=comm)
     ksp.setOptionsPrefix('sss_')
     ksp.setOperators(A)
     ksp.setType('cg')
@@ -219,9 +229,9 @@ def solve_relaxed(
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Solve A a = rhs by preconditioned CG. Raises ConvergenceError when the tolerance is not met."
     ksp = layer_solver(system, preconditioner or PointBlockJacobi(system), rtol, max_it)
-    b = PETSc.Vec().createWithArray(np.ascontiguousarray(rhs, float).ravel(), comm=PETSc.COMM_SELF)
+    b = PETSc.Vec().createWithArray(np.ascontiguousarray(rhs, float).ravel(), comm=system.rows.comm)
     solution = np.array(start, float, order='C', copy=not in_place)
-    x = PETSc.Vec().createWithArray(solution.ravel(), comm=PETSc.COMM_SELF)
+    x = PETSc.Vec().createWithArray(solution.ravel(), comm=system.rows.comm)
     _run(ksp, b, x)
     if ksp.getConvergedReason() < 0: raise _failure(ksp)
     return solution, ksp.getIterationNumber()
@@ -239,11 +249,12 @@ def sparse_step(
     """One iteration: new weights, then (L (x) I + diag(u + v + 1) + penalty C'C) a = v + given + penalty.
 
     Raises ConvergenceError if CG misses its tolerance."""
-    diagonal, rhs = sparsity_weights(a, gamma, floor)      # u and v, which become the two in place
-    diagonal += rhs
-    diagonal += 1
-    rhs += given
-    rhs += penalty
+    L = L if isinstance(L, RowParts) else RowParts(L)
+    diagonal, rhs, gamma = np.empty(a.shape), np.empty(a.shape), np.broadcast_to(gamma, (len(a), 1))
+    def part(rows, _):
+        u, v = sparsity_weights(a[rows], gamma[rows], floor)
+        diagonal[rows], rhs[rows] = u + v + 1, v + given[rows] + penalty
+    L.each(part)
     return solve_relaxed(LayerSystem(L, diagonal, penalty), rhs, a, **cg)[0]
 
 # %% ../nbs/08_relaxed.ipynb #ad68a21f
@@ -259,9 +270,10 @@ def smoothing_step(
 # %% ../nbs/08_relaxed.ipynb #52a7086b
 def relaxed_sparsification(
     alphas:np.ndarray,       # (h, w, n_layers) float, grouped layers, sum to 1
-    L:sp.csr_array,          # (N, N) Laplacian, N = h*w
+    L,                       # (N, N) Laplacian, N = h*w, a CSR array or its RowParts
     gradient:np.ndarray=None,# (h, w) image gradient; None keeps gamma constant at `gamma`
     *,
+    start:np.ndarray=None,   # (h, w, n_layers) alphas to begin with; None: those given
     gamma:float=.9,          # exponent where the image is flat, in (0, 2], sec. 3.4
     rise:float=.1,           # how far the exponent rises with the gradient, sec. 3.4
     penalty:float=100.,      # lambda, weight of "alphas sum to one", above 0, sec. 3.4
@@ -286,18 +298,20 @@ def relaxed_sparsification(
     alphas = checks.alphas(alphas)
     _check_relaxed(alphas.shape, L, gradient, penalty, floor, iterations)
     exponent = _exponent(gradient, gamma, rise)
-    L, cg = RowParts(sp.csr_array(L)), dict(rtol=rtol, max_it=max_it)
+    L, cg = L if isinstance(L, RowParts) else RowParts(sp.csr_array(L)), dict(rtol=rtol, max_it=max_it)
     given = alphas if clean is None else clean_alphas(alphas, *clean)
-    a = given = given.reshape(-1, alphas.shape[-1])
-    for _ in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
-        a = sparse_step(a, given, L, exponent, penalty, floor, in_place=a is not given, **cg)
+    given = given.reshape(-1, alphas.shape[-1])
+    a = given if start is None else checks.shaped('start', start, alphas.shape).reshape(given.shape)
+    for i in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
+        a = sparse_step(a, given, L, exponent, penalty, floor, in_place=i > 0, **cg)
     if smooth: a = smoothing_step(a, L, penalty, **cg)
     a = a.reshape(alphas.shape)
     return snap_alphas(a, snap) if snap else a
 
 def _check_relaxed(shape, L, gradient, penalty, floor, iterations):
     n = np.prod(shape[:2])
-    checks.shaped('a Laplacian', L, (n, n), 'make it from the image of the alphas')
+    size = n, None if isinstance(L, RowParts) else n
+    checks.shaped('a Laplacian', L, size, 'make it from the image of the alphas')
     if gradient is not None: checks.shaped('a gradient', gradient, shape[:2], 'make it from the image of the alphas')
     checks.positive('penalty', penalty)
     checks.positive('floor', floor)
