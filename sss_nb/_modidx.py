@@ -610,6 +610,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'sss_nb/pictures/resize.py'),
                                         'sss_nb.pictures.resize.area_weights': ( 'pictures/resize.html#area_weights',
                                                                                  'sss_nb/pictures/resize.py'),
+                                        'sss_nb.pictures.resize._axis_weights': ( 'pictures/resize.html#_axis_weights',
+                                                                                  'sss_nb/pictures/resize.py'),
                                         'sss_nb.pictures.resize.linear_weights': ( 'pictures/resize.html#linear_weights',
                                                                                    'sss_nb/pictures/resize.py'),
                                         'sss_nb.pictures.resize.resize_image': ( 'pictures/resize.html#resize_image',
