@@ -6,6 +6,7 @@ import torch
 from sss_nb.learning.datasets import Sample
 from sss_nb.learning.training import Settings, train
 from sss_nb.networks.core import network_features
+from sss_nb.networks.sources import default_features
 from sss_nb.networks.superpixel import SuperpixelNet
 from sss_nb.pictures.scene import synthetic_layers
 
@@ -26,7 +27,11 @@ def small_net():
 def test_features_are_those_of_the_cpu():
     image, net = scenes(1)[0].image.astype(float), small_net()
     on_cpu, on_gpu = network_features(image, net), network_features(image, net, 'cuda')
-    assert np.abs(on_cpu - on_gpu).max() < 1e-2*np.abs(on_cpu).max()
+    assert np.abs(on_cpu - on_gpu).max() < 1e-3*np.abs(on_cpu).max()
+
+def test_shipped_features_are_those_of_the_cpu():
+    image = scenes(1)[0].image.astype(float)
+    assert np.abs(default_features(image, 'cpu') - default_features(image, 'auto')).max() < 1e-3
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'float16'])
 def test_training_learns_and_goes_on(tmp_path, precision):

@@ -12,7 +12,7 @@ import importlib
 import json
 import re
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -86,17 +86,24 @@ def conv_unit(
 
 # %% ../../nbs/networks/01_core.ipynb #29fd2d62
 def check_device(
-    device, # 'cpu', 'cuda', 'cuda:1' … or a torch.device
+    device, # 'auto', 'cpu', 'cuda', 'cuda:1' … or a torch.device
 ) -> torch.device:
     "A device that can be used. Raises ValueError for an unknown one or an accelerator that is absent."
+    if device == 'auto': device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try: found = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"expected a device such as 'cpu' or 'cuda', got {device!r}; correct its name") from None
+        raise ValueError(f"expected 'auto', 'cpu', 'cuda', 'cuda:1' …, got {device!r}; correct its name") from None
     if found.type != 'cuda': return found
     n = torch.cuda.device_count() if torch.cuda.is_available() else 0
     todo = "use device='cpu', or install a CUDA build of torch and the driver"
     checks.require((found.index or 0) < n, f'device {str(device)!r}', f'{n} CUDA devices', todo)
     return found
+
+# %% ../../nbs/networks/01_core.ipynb #ed6c81c3
+def _full_precision(device):
+    "No TF32 in CUDA's convolutions, and the same sums each time; then as it was."
+    if device.type != 'cuda': return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 # %% ../../nbs/networks/01_core.ipynb #efc2ed81
 def is_out_of_memory(
@@ -114,7 +121,7 @@ def _evaluation(net, device):
     modes, home = {m: m.training for m in net.modules()}, next((p.device for p in net.parameters()), device)
     try:
         net.eval().to(device)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False): yield
+        with torch.no_grad(), torch.autocast(device.type, enabled=False), _full_precision(device): yield
     finally:
         net.to(home)
         for m, mode in modes.items(): m.training = mode
@@ -136,7 +143,7 @@ def _explained(net, h, w):
 def network_features(
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB; h and w at least the network's stride
     net:nn.Module,    # a FeatureNet; any other module from (1, 3, h, w) to (1, d, h, w) is taken to have stride 1
-    device='cpu',     # where it runs; a network already there is not moved
+    device='cpu',     # where it runs, or 'auto'; a network already there is not moved
 ) -> np.ndarray: # (h, w, d) float64
     """Features of an image (sec. 3.5): padded by reflection to the stride, through the network, cropped.
 

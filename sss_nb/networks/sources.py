@@ -42,7 +42,7 @@ def _one_thread():
 
 def default_features(
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
-    device='cpu',     # where the network runs
+    device='cpu',     # where the network runs: 'cpu', 'cuda', 'cuda:1', or 'auto', CUDA where there is one
 ) -> np.ndarray: # (h, w, 32) float64
     """Features of the shipped network.
 
@@ -56,8 +56,7 @@ def default_features(
     size = [max(32, round(scale*n)) for n in (h, w)]
     same = scale == 1 and min(h, w) >= 32
     seen = image if same else resize_image(image, size)
-    net = _shipped(str(data_dir()/'weights/small.safetensors'))
-    with _one_thread(): z = network_features(seen, net, device)
+    with _one_thread(): z = network_features(seen, _shipped(str(data_dir()/'weights/small.safetensors')), device)
     return resize_image(z, (h, w))
 
 # %% ../../nbs/networks/06_sources.ipynb #af315184
@@ -136,7 +135,7 @@ def _patch_net(model, mean, sd, gh, gw):
 def transformer_features(
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
     name:str,         # on Hugging Face, or a folder
-    device='cpu',
+    device='cpu',     # as above
     patches:int=48,   # along the longer side
 ) -> np.ndarray: # (h, w, at most 32) float64
     """Patch features of a vision transformer, one a pixel.
@@ -157,7 +156,7 @@ SOURCES = ('default', 'classical', 'dinov2:NAME')
 def feature_map(
     source,           # None, a name, an array, a path or a torch.nn.Module, see the table above
     image:np.ndarray, # (h, w, 3) float64 in [0, 1], RGB
-    device='cpu',     # where a network runs
+    device='cpu',     # where a network runs: 'cpu', 'cuda', 'cuda:1', or 'auto', CUDA where there is one
 ) -> tuple[np.ndarray, str]: # features (h, w, d) float64, a word on where they came from
     """Features of an image from any source (sec. 3.5).
 
