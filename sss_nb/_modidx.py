@@ -62,6 +62,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'sss_nb.benchmarks._status': ('plumbing/benchmarks.html#_status', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._table': ('plumbing/benchmarks.html#_table', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._through': ('plumbing/benchmarks.html#_through', 'sss_nb/benchmarks.py'),
+                                   'sss_nb.benchmarks._windows': ('plumbing/benchmarks.html#_windows', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks.bounds': ('plumbing/benchmarks.html#bounds', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks.bounds_table': ('plumbing/benchmarks.html#bounds_table', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks.closed_form_peer': ( 'plumbing/benchmarks.html#closed_form_peer',

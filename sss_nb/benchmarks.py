@@ -178,6 +178,12 @@ def _through(watch, result, *args, **_): watch.add('input and output', bytes=_by
 
 def _first_through(watch, result, first, *_, **__): _through(watch, result, first)
 
+def _windows(watch, result, image, *args):
+    "The matting affinity of an image, or its Laplacian; the parameters are the last argument."
+    (h, w), side = image.shape[:2], 2*args[-1].matting_radius + 1
+    pairs = side**2*(side**2 + 1)//2
+    watch.add('windows', 7*pairs*(h - side + 1)*(w - side + 1), _bytes(result, image))
+
 # %% ../nbs/plumbing/benchmarks.ipynb #e7499eb3
 def _grams(watch, result, E, lam, alpha, *_, products=None, **__):
     "One iteration of the constrained step."
@@ -215,10 +221,11 @@ def _ritz(watch, result, L, X, n, *_, **__):
 
 # %% ../nbs/plumbing/benchmarks.ipynb #481747d4
 COUNTS = {
-    (pipeline, '_superpixels'): _first_through, (pipeline, 'image_affinities'): _first_through,
+    (pipeline, '_superpixels'): _first_through, (pipeline, '_matting'): _windows,
+    (pipeline, 'semantic_affinity'): _through, (pipeline, 'color_affinity'): _through,
     (pipeline, '_laplacian'): _first_through, (eigen, '_attempt'): _eigensolve, (multilevel, 'rayleigh_ritz'): _ritz,
     (pipeline, 'init_segments'): _through, (constrained, 'reweighted_step'): _grams, (pipeline, '_grouped'): _through,
-    (pipeline, 'guided_upsample'): _through, (pipeline, '_full_laplacian'): _first_through,
+    (pipeline, 'guided_upsample'): _through, (pipeline, '_full_laplacian'): _windows,
     (relaxed, 'solve_relaxed'): _gradients}
 
 # %% ../nbs/plumbing/benchmarks.ipynb #8f480c79
@@ -409,11 +416,15 @@ def _table(rows):
 
 def _name(run): return f'{run["width"]}x{run["height"]}'
 
-def _stages(runs): return list(dict.fromkeys(stage for run in runs for stage in run['seconds']))
+def _stages(runs):
+    "All stages, in the order of the run that has most."
+    longest_first = sorted(runs, key=lambda run: -len(run['seconds']))
+    return list(dict.fromkeys(stage for run in longest_first for stage in run['seconds']))
 
 def _growth(runs, seconds):
     "The exponent, as text, over the large sizes or all of them; seconds(run) is None where a stage is missing."
-    sized = [(r['width']*r['height'], s) for r in runs if (s := seconds(r))]
+    same = [r for r in runs if r['method'] == runs[-1]['method']]
+    sized = [(r['width']*r['height'], s) for r in same if (s := seconds(r)) and s > .02]
     large = [pair for pair in sized if pair[0] > STABLE.working_pixels]
     pairs = large if len({n for n, _ in large}) > 1 else sized
     return f'{growth(*zip(*pairs, strict=True)):.2f}' if len({n for n, _ in pairs}) > 1 else ''
@@ -448,7 +459,7 @@ def peers_table(
 ) -> str:
     "What the peers took, what ours did, and how the results differ."
     head = ['', 'size', 'peer', 'ours', 'ratio', 'difference', 'of']
-    return _table([head] + [[r['peer'], _name(r), f'{r["seconds"]:.2f} s', f'{r["ours"]:.2f} s', f'{r["ratio"]:.2f}',
+    return _table([head] + [[r['peer'], _name(r), f'{r["seconds"]:.3g} s', f'{r["ours"]:.3g} s', f'{r["ratio"]:.2g}',
                              f'{r["difference"]:.1e}', r['note']] for r in rows])
 
 # %% ../nbs/plumbing/benchmarks.ipynb #c44e70b7
