@@ -147,6 +147,7 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'checks': [], 'process': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
     'batch': ['checks', 'process', 'pictures', 'params', 'pipeline'],
+    'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
 }
 
 def asked(path):
