@@ -204,14 +204,14 @@ def _logged():
     return {name: (e['count'], e['flops']) for name, e in events.items()} | {'all': (0, PETSc.Log.getFlops())}
 
 def _eigensolve(watch, result, eps, *_, **__):
-    "One factorisation that succeeded, and all solves with it."
+    "One factorisation that succeeded, if there was one since the last look, and the solves with it."
     now, before = _logged(), watch.logged
     watch.logged, pc = now, eps.getST().getKSP().getPC()
     if result is None or pc.getType() != 'cholesky': return
     calls, flops = ({name: now[name][i] - before.get(name, (0, 0))[i] for name in now} for i in (0, 1))
     entries, factor = pc.getFactorMatrix().getInfo()['nz_used'], flops['MatCholFctrNum']
     solves = flops['MatSolve'] + flops['MatMatSolve']
-    watch.add('factorisation', factor, 8*entries)
+    watch.add('factorisation', factor, 8*entries*calls['MatCholFctrNum'])
     watch.add('solves', solves, 16*entries*(calls['MatSolve'] + calls['MatMatSolve']))
     watch.add('basis', flops['all'] - factor - solves)
 
@@ -223,9 +223,10 @@ def _ritz(watch, result, L, X, n, *_, **__):
 COUNTS = {
     (pipeline, '_superpixels'): _first_through, (pipeline, '_matting'): _windows,
     (pipeline, 'semantic_affinity'): _through, (pipeline, 'color_affinity'): _through,
-    (pipeline, '_laplacian'): _first_through, (eigen, '_attempt'): _eigensolve, (multilevel, 'rayleigh_ritz'): _ritz,
+    (pipeline, '_laplacian'): _first_through, (eigen, '_attempt'): _eigensolve,
+    (eigen, '_solve_all'): _eigensolve, (multilevel, 'rayleigh_ritz'): _ritz,
     (pipeline, 'init_segments'): _through, (constrained, 'reweighted_step'): _grams, (pipeline, '_grouped'): _through,
-    (pipeline, 'guided_upsample'): _through, (pipeline, '_full_laplacian'): _windows,
+    (pipeline, 'guided_upsample'): _through, (pipeline, 'raised_laplacian'): _windows,
     (relaxed, 'solve_relaxed'): _gradients}
 
 # %% ../nbs/plumbing/benchmarks.ipynb #8f480c79

@@ -71,18 +71,19 @@ def _normalize(L, degree):
 def laplacian_of_rows(
     strips,      # CSR arrays (rows, N): the rows of W from the top
     entries:int, # at least as many as D - W has
-) -> sp.csr_array: # (N, N)
+    first:int=0, # number of the first row
+    dtype=float, # of the numbers
+) -> sp.csr_array: # (N, N), or as many rows as come
     """D - W of an affinity that comes a strip of rows at a time.
 
     >>> laplacian_of_rows(iter([sp.csr_array([[0., 2]]), sp.csr_array([[2., 0]])]), 4).toarray()
     array([[ 2., -2.],
            [-2.,  2.]])
     """
-    def differences():
-        first = 0
+    def differences(row):
         for W in strips:
             n = W.shape[0]
-            diagonal = W.sum(1), np.arange(first, first + n), np.arange(n + 1)
+            diagonal = W.sum(1), np.arange(row, row + n), np.arange(n + 1)
             yield sp.csr_array(diagonal, shape=W.shape) - W
-            first += n
-    return stack_rows(differences(), entries)
+            row += n
+    return stack_rows(differences(first), entries, dtype)

@@ -101,10 +101,10 @@ def snap_alphas(
 
 # %% ../nbs/08_relaxed.ipynb #412b50bd
 class RowParts:
-    "A Laplacian's rows in parts for threads, without a copy of the entries, and its diagonal."
+    "A Laplacian's rows, in double or single precision, in parts for threads, and its diagonal; no entry is copied."
     comm = PETSc.COMM_SELF   # the processes that share the rows
     def __init__(self,
-        L:sp.csr_array, # (N, N)
+        L:sp.csr_array, # (N, N), float64 or float32
     ):
         self.shape, n = L.shape, L.shape[0]
         self.ndim = len(self.shape)
@@ -151,7 +151,7 @@ class LayerSystem:
 
     def __matmul__(self, X):
         "A X for alphas X (N, K)."
-        near = self.rows.columns(X)
+        near = self.rows.columns(X).astype(self.rows.diagonal.dtype, copy=False)
         def part(rows, L): return L @ near + self.diagonal[rows]*X[rows] + self.penalty*layer_sums(X[rows])
         return self.by_parts(part)
 
@@ -265,7 +265,7 @@ def smoothing_step(
     **cg,             # rtol, max_it and in_place, as in `solve_relaxed`
 ) -> np.ndarray:      # (N, K)
     "The last solve, without sparsity (released program). Raises ConvergenceError if CG misses its tolerance."
-    return solve_relaxed(LayerSystem(L, np.ones_like(a), penalty), a + penalty, a, **cg)[0]
+    return solve_relaxed(LayerSystem(L, np.broadcast_to(1., a.shape), penalty), a + penalty, a, **cg)[0]
 
 # %% ../nbs/08_relaxed.ipynb #52a7086b
 def relaxed_sparsification(
@@ -273,7 +273,7 @@ def relaxed_sparsification(
     L,                       # (N, N) Laplacian, N = h*w, a CSR array or its RowParts
     gradient:np.ndarray=None,# (h, w) image gradient; None keeps gamma constant at `gamma`
     *,
-    start:np.ndarray=None,   # (h, w, n_layers) alphas to begin with; None: those given
+    start:np.ndarray=None,   # (h, w, n_layers) alphas to begin with, which are overwritten; None: those given
     gamma:float=.9,          # exponent where the image is flat, in (0, 2], sec. 3.4
     rise:float=.1,           # how far the exponent rises with the gradient, sec. 3.4
     penalty:float=100.,      # lambda, weight of "alphas sum to one", above 0, sec. 3.4
@@ -302,9 +302,9 @@ def relaxed_sparsification(
     given = alphas if clean is None else clean_alphas(alphas, *clean)
     given = given.reshape(-1, alphas.shape[-1])
     a = given if start is None else checks.shaped('start', start, alphas.shape).reshape(given.shape)
-    for i in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
-        a = sparse_step(a, given, L, exponent, penalty, floor, in_place=i > 0, **cg)
-    if smooth: a = smoothing_step(a, L, penalty, **cg)
+    for _ in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
+        a = sparse_step(a, given, L, exponent, penalty, floor, in_place=a is not given, **cg)
+    if smooth: a = smoothing_step(a, L, penalty, in_place=a is not given, **cg)
     a = a.reshape(alphas.shape)
     return snap_alphas(a, snap) if snap else a
 

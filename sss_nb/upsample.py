@@ -17,9 +17,10 @@ from .pictures.resize import resize_image
 def guided_upsample(
     alphas:np.ndarray, # (h, w, K) layers at the working size
     small:np.ndarray,  # (h, w, 3) in [0, 1], RGB, the photograph at that size
-    image:np.ndarray,  # (H, W, 3) in [0, 1], RGB, the photograph
+    image:np.ndarray,  # (H, W, 3) in [0, 1], RGB, the photograph, or some of its rows
     window:int=3,      # side of the windows, in pixels of the working size
     epsilon:float=1e-5,# added to the colours' variances
+    rows:tuple=None,   # (first, last, height): which rows of the photograph they are; None: all
 ) -> np.ndarray:       # (H, W, K), with the same sum over the layers; they may leave [0, 1]
     """Layers of a small picture at the full size, as locally affine functions of its colours.
 
@@ -31,9 +32,11 @@ def guided_upsample(
     """
     checks.same_size('alphas', alphas.shape, small.shape, 'the small picture')
     fit, layers = guided_coefficients(small, window, epsilon), np.empty(image.shape[:2] + alphas.shape[2:])
+    first, last, height = rows or (0, len(image), len(image))
+    def grown(x): return resize_image(x, (height, image.shape[1]), (first, last))
     for k in range(alphas.shape[-1]):
         a, b = fit(alphas[..., k])
-        a, b = resize_image(np.moveaxis(a, 0, -1), image.shape[:2]), resize_image(b, image.shape[:2])
+        a, b = grown(np.moveaxis(a, 0, -1)), grown(b)
         layers[..., k] = np.einsum('yxi,yxi->yx', a, image) + b
     return layers
 
@@ -42,7 +45,8 @@ def raise_links(
     W:sp.csr_array, # (h*w, h*w) links between pixels of the working size
     small:tuple,    # (h, w)
     shape:tuple,    # (H, W), at least as large
-) -> sp.csr_array:  # (H*W, H*W), as many links
+    rows:tuple=None,# (first, last) of the larger picture, to have only the links of their pixels; None: all
+) -> sp.csr_array:  # (H*W, H*W), as many links, or the matrix's rows for those pixels
     """The same links between the pixels of a larger picture. Raises ValueError if W is not of the small one.
 
     >>> raise_links(sp.csr_array([[0., 5], [5, 0]]), (1, 2), (1, 4)).tocoo().coords[0].tolist()
@@ -52,5 +56,7 @@ def raise_links(
     W = sp.coo_array(W)
     axes = [((np.arange(n) + .5)*N/n).astype(int) for n, N in zip(small, shape, strict=True)]
     place = (axes[0][:, None]*shape[1] + axes[1]).ravel()
-    i, j = W.coords
-    return sp.coo_array((W.data, (place[i], place[j])), shape=(np.prod(shape),)*2).tocsr()
+    (i, j), (first, last) = place[np.array(W.coords)], (shape[1]*r for r in rows or (0, shape[0]))
+    here = (first <= i) & (i < last)
+    entries = W.data[here], (i[here] - first, j[here])
+    return sp.coo_array(entries, shape=(last - first, np.prod(shape))).tocsr()

@@ -51,18 +51,22 @@ def _along_first(a, weights):
 def resize_image(
     image:np.ndarray, # (h, w) or (h, w, d) floats
     size:tuple,       # (rows, columns) of the result, each at least 1
+    wanted:tuple=None,# (first, last) of the result's rows, to have only these; None: all
 ) -> np.ndarray: # of that size, the dtype of `image`
     "Area means along an axis that becomes shorter, linear interpolation along one that grows. Raises ValueError."
     rows, columns = (checks.integer('rows and columns of a size', n, least=1) for n in size)
-    if image.shape[:2] == (rows, columns): return image
+    first, last = wanted or (0, rows)
+    if image.shape[:2] == (rows, columns): return image[first:last]
     image, (h, w, *rest) = np.ascontiguousarray(image), image.shape
     down, across = _axis_weights(h, rows), _axis_weights(w, columns)
     low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
-    resized, n = np.empty((rows, columns, *rest), image.dtype), max(1, STRIP//max(1, max(w, columns)*prod(rest)))
-    for strip in (slice(k, k + n) for k in range(0, rows, n)):
+    resized = np.empty((last - first, columns, *rest), image.dtype)
+    n = max(1, STRIP//max(1, max(w, columns)*prod(rest)))
+    for k in range(first, last, n):
+        strip = slice(k, min(k + n, last))
         part = image[strip] if down is None else _along_first(image, down[strip])
         part = _along_first(part.swapaxes(0, 1), across).swapaxes(0, 1)
-        np.clip(part, low, high, out=resized[strip], casting='unsafe')
+        np.clip(part, low, high, out=resized[strip.start - first:strip.stop - first], casting='unsafe')
     return resized
 
 # %% ../../nbs/pictures/00_resize.ipynb #f51c0764
