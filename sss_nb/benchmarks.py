@@ -221,11 +221,11 @@ def _ritz(watch, result, L, X, n, *_, **__):
 
 # %% ../nbs/plumbing/benchmarks.ipynb #481747d4
 COUNTS = {
-    (pipeline, '_superpixels'): _first_through, (pipeline, '_matting'): _windows,
+    (pipeline, 'superpixels_of'): _first_through, (pipeline, '_matting'): _windows,
     (pipeline, 'semantic_affinity'): _through, (pipeline, 'color_affinity'): _through,
     (pipeline, '_laplacian'): _first_through, (eigen, '_attempt'): _eigensolve,
     (eigen, '_solve_all'): _eigensolve, (multilevel, 'rayleigh_ritz'): _ritz,
-    (pipeline, 'init_segments'): _through, (constrained, 'reweighted_step'): _grams, (pipeline, '_grouped'): _through,
+    (pipeline, 'init_segments'): _through, (constrained, 'reweighted_step'): _grams, (pipeline, 'grouped_by'): _through,
     (pipeline, 'guided_upsample'): _through, (pipeline, 'raised_laplacian'): _windows,
     (relaxed, 'solve_relaxed'): _gradients}
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['solve_layers', 'weighted_grams', 'PairProducts', 'reweighted_step', 'sampled_pixels', 'sparse_coefficients',
-           'constrained_sparsification']
+           'not_faded', 'layer_shares', 'constrained_sparsification']
 
 # %% ../nbs/06c_constrained.ipynb #c44fa78d
 from concurrent.futures import ThreadPoolExecutor
@@ -140,9 +140,11 @@ def _layers(E, Y):
     alpha[:, -1] = 1 - alpha.sum(1)
     return alpha
 
-def _without_faded(alpha, drop_below, rows=slice(None)):
-    "The layers whose largest |alpha|, in these rows, is above the bound."
-    return alpha[:, np.abs(alpha[rows]).max(0) > drop_below]
+def _remain(alpha, drop_below):
+    "Which layers' largest |alpha| is above the bound."
+    return np.abs(alpha).max(0) > drop_below
+
+def _without_faded(alpha, drop_below): return alpha[:, _remain(alpha, drop_below)]
 
 # %% ../nbs/06c_constrained.ipynb #bf17907d
 def sampled_pixels(
@@ -204,6 +206,23 @@ def sparse_coefficients(
         Y = reweighted_step(E, lam, alpha, scale=n/len(E), products=products if early else None, **weights)
     return Y
 
+def not_faded(
+    E:np.ndarray,     # (n, m) eigenvectors at the pixels that decide
+    Y:np.ndarray,     # (m, K - 1) coefficients
+    drop_below:float=.1,
+) -> np.ndarray:      # (K,) bool
+    "Which layers' largest |alpha| at these pixels is above the bound."
+    return _remain(_layers(E, Y), drop_below)
+
+def layer_shares(
+    V:np.ndarray,     # (n, m) eigenvectors at any pixels
+    Y:np.ndarray,     # (m, K - 1) coefficients
+    kept:np.ndarray,  # (K,) bool, from `not_faded`
+) -> np.ndarray:      # (n, number kept), sums are 1
+    "The layers there, divided by the sum of those that are kept."
+    alpha = _layers(V, Y)[:, kept]
+    return alpha/alpha.sum(1, keepdims=True)
+
 # %% ../nbs/06c_constrained.ipynb #93fb666d
 def constrained_sparsification(
     V:np.ndarray,        # (h*w, m) eigenvectors of the Laplacian, as columns
@@ -239,9 +258,5 @@ def constrained_sparsification(
     Y = sparse_coefficients(
         V, lam, _one_hot(labels), sample, single=single, gamma=gamma, iterations=iterations, weight=weight, floor=floor,
         drop_every=drop_every, drop_below=drop_below, full_iterations=full_iterations, progress=progress)
-    return _shares(V, Y, drop_below, sample if single else slice(None)).reshape(labels.shape + (-1,))
-
-def _shares(V, Y, drop_below, rows):
-    "(N, K) layers of the coefficients Y without those that have faded in these rows, divided by their sum."
-    alpha = _without_faded(_layers(V, Y), drop_below, rows)
-    return alpha/alpha.sum(1, keepdims=True)
+    seen = V[sample] if single else V
+    return layer_shares(V, Y, not_faded(seen, Y, drop_below)).reshape(labels.shape + (-1,))

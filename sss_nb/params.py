@@ -146,7 +146,7 @@ def working_shape(
 
 # %% ../nbs/09_params.ipynb #bc70e9e6
 _FACTOR_BYTES, _MATRIX_BYTES, _BASE_BYTES = 150, 2000, 3e8
-_FULL_BYTES = 1100 # of a pixel that only the relaxed step of the fast way has to do with
+_FULL_BYTES = 950 # of a pixel that only the relaxed step of the fast way has to do with
 SAMPLED = 12_800  # pixels of the fast way's constrained step, each with 4 bytes for every pair of eigenvectors
 
 def estimate_memory(
@@ -171,7 +171,7 @@ def estimate_seconds(
     "Estimated time of `semantic_soft_segmentation`."
     full, n = (np.prod(size)/307_200 for size in (shape[:2], working_shape(shape, params)))   # in 640 x 480
     reach, m = params.matting_radius**2, params.eigenvectors/100
-    if uses_multilevel(shape, params): return 24*n*reach*m**1.5 + 4*full*reach*params.relaxed_iterations/20
+    if uses_multilevel(shape, params): return 24*n*reach*m**1.5 + 2*full*reach
     eigen, constrained = 45*n*reach*m**1.5, 16*n**.5*m**2*params.constrained_iterations/40
     return eigen + constrained + 10*n*reach*params.relaxed_iterations/20 + 3*n*params.clusters/40
 

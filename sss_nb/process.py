@@ -25,10 +25,17 @@ def _granted(root='/sys/fs/cgroup'):
     except (OSError, ValueError): return math.inf
     return math.inf if quota in ('max', '-1') else int(quota)/int(period)
 
+def _beside(environment=os.environ):
+    "How many processes mpiexec started on this machine, this one among them."
+    told = [environment.get(name) for name in ('MPI_LOCALNRANKS', 'OMPI_COMM_WORLD_LOCAL_SIZE')]
+    return max([1, *(int(n) for n in told if n)])
+
 def usable_cores() -> int: # at least 1
-    "Cores that this process may use: those it is confined to, and no more than its container grants."
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, math.ceil(min(mine, _granted())))
+    "Cores that this process may use: those it is confined to, of those its container grants, its share under mpiexec."
+    there = os.cpu_count() or 1
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else there
+    share = min(mine, _granted())/(_beside() if mine == there else 1)    # fewer: mpiexec has bound the processes already
+    return max(1, math.ceil(share - 1e-9))
 
 # %% ../nbs/plumbing/process.ipynb #77be8707
 def _serial_after_fork():

@@ -117,8 +117,8 @@ class RowParts:
         list(self.pool.map(lambda part: function(*part), self.parts))
 
     def columns(self, X):
-        "The rows of X (N, K) that the columns of L stand for: here all of them."
-        return X
+        "The rows of X (N, K) that the columns of L stand for, here all of them, in the precision of L."
+        return X.astype(self.diagonal.dtype, copy=False)
 
 def _rows(L, a, b):
     entries = slice(L.indptr[a], L.indptr[b])
@@ -151,7 +151,7 @@ class LayerSystem:
 
     def __matmul__(self, X):
         "A X for alphas X (N, K)."
-        near = self.rows.columns(X).astype(self.rows.diagonal.dtype, copy=False)
+        near = self.rows.columns(X)
         def part(rows, L): return L @ near + self.diagonal[rows]*X[rows] + self.penalty*layer_sums(X[rows])
         return self.by_parts(part)
 
