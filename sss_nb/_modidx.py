@@ -788,6 +788,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'sss_nb.relaxed._normalized': ('relaxed.html#_normalized', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed._rows': ('relaxed.html#_rows', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed._run': ('relaxed.html#_run', 'sss_nb/relaxed.py'),
+                                'sss_nb.relaxed._solved': ('relaxed.html#_solved', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.clean_alphas': ('relaxed.html#clean_alphas', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.derivative': ('relaxed.html#derivative', 'sss_nb/relaxed.py'),
                                 'sss_nb.relaxed.image_gradient': ('relaxed.html#image_gradient', 'sss_nb/relaxed.py'),

@@ -228,6 +228,10 @@ def solve_relaxed(
     in_place:bool=False, # `start` becomes the solution
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Solve A a = rhs by preconditioned CG. Raises ConvergenceError when the tolerance is not met."
+    try: return _solved(system, rhs, start, rtol, max_it, preconditioner, in_place)
+    finally: PETSc.garbage_cleanup(system.rows.comm)     # of several processes, which Python alone does not free
+
+def _solved(system, rhs, start, rtol, max_it, preconditioner, in_place):
     ksp = layer_solver(system, preconditioner or PointBlockJacobi(system), rtol, max_it)
     b = PETSc.Vec().createWithArray(np.ascontiguousarray(rhs, float).ravel(), comm=system.rows.comm)
     solution = np.array(start, float, order='C', copy=not in_place)

@@ -62,7 +62,9 @@ class Team:
         x = PETSc.Vec().createWithArray(np.ascontiguousarray(mine, float).ravel(), comm=self.comm)
         wanted = PETSc.IS().createStride(last - first, first, 1, comm=PETSc.COMM_SELF)
         y = PETSc.Vec().createSeq(last - first, comm=PETSc.COMM_SELF)
-        PETSc.Scatter().create(x, wanted, y, None).scatter(x, y)
+        moves = PETSc.Scatter().create(x, wanted, y, None)
+        moves.scatter(x, y)
+        for shared in (moves, x): shared.destroy()      # Python alone would not: all processes have to do it together
         return y.array
 
     def each(self, x):
@@ -76,7 +78,9 @@ class Team:
         ones, sums = row.createVecLeft(), row.createVecRight()
         ones.set(1)
         row.multTranspose(ones, sums)
-        return self.fetch(sums.array_r, 0, x.size).reshape(x.shape)
+        total = self.fetch(sums.array_r, 0, x.size).reshape(x.shape)
+        for shared in (row, ones, sums): shared.destroy()
+        return total
 
 # %% ../nbs/plumbing/strips.ipynb #8e0aa828
 class Sharing(Team):
@@ -104,9 +108,10 @@ class StripRows(RowParts):
         first:int,
         team:Team,
     ):
-        n, own = L.shape[0], (first <= L.indices) & (L.indices < first + L.shape[0])
-        self.others = np.unique(L.indices[~own]).astype(PETSc.IntType)
-        columns = np.where(own, L.indices - first, n + np.searchsorted(self.others, L.indices)).astype(np.int32)
+        n, columns = L.shape[0], L.indices - first
+        away = np.flatnonzero((columns < 0) | (columns >= n))
+        others, number = np.unique(L.indices[away], return_inverse=True)
+        self.others, columns[away] = others.astype(PETSc.IntType), n + number
         super().__init__(sp.csr_array((L.data, columns, L.indptr), shape=(n, n + len(self.others))))
         self.comm, self.scatters = team.comm, {}
 
