@@ -1,0 +1,93 @@
+"""What `python -m sss_nb.run` does with several processes, and when one of them ends."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from house import ROOT
+
+from sss_nb.pictures.files import save_image
+from sss_nb.pictures.scene import synthetic_scene
+from sss_nb.result import SoftSegments
+
+
+def command(photo, out, *words, processes=1):
+    start = ['mpiexec', '-n', str(processes)]*(processes > 1)
+    fixed = ['--features', 'classical', '--method', 'multilevel', '--working-pixels', '2500']
+    return [*start, sys.executable, '-m', 'sss_nb.run', str(photo), '--out', str(out), *fixed, *words]
+
+def run(*args, **kw): return subprocess.run(command(*args, **kw), capture_output=True, text=True, cwd=ROOT)
+
+@pytest.fixture(scope='module')
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp('photo')/'scene.png'
+    save_image(path, synthetic_scene((72, 100))[0])
+    return path
+
+@pytest.fixture(scope='module')
+def alone(photo):
+    out = photo.parent/'alone'
+    done = run(photo, out)
+    assert done.returncode == 0, done.stderr
+    assert 'pixels: about' in done.stderr and '5 layers of 100 x 72 pixels' in done.stdout
+    return SoftSegments.load(out)
+
+def test_two_processes_find_the_same_layers(photo, alone):
+    done = run(photo, photo.parent/'two', processes=2)
+    assert done.returncode == 0, done.stderr
+    two = SoftSegments.load(photo.parent/'two')
+    assert two.alphas.shape == alone.alphas.shape and two.feature_source == alone.feature_source
+    assert np.abs(two.alphas - alone.alphas).max() < 1e-3
+    assert np.array_equal(two.superpixels, alone.superpixels)
+
+def test_the_same_bits_twice(photo, alone):
+    "On the fast way, in two processes that know nothing of each other, with another number of threads."
+    done = subprocess.run(command(photo, photo.parent/'again'), capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {'OMP_NUM_THREADS': '2', 'OPENBLAS_NUM_THREADS': '2'})
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(SoftSegments.load(photo.parent/'again').alphas, alone.alphas)
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_errors_end_all(photo, processes):
+    done = run(photo.parent/'none.png', photo.parent/'never', processes=processes)
+    assert done.returncode != 0 and 'FileNotFoundError: expected an image' in done.stderr
+    done = run(photo, photo.parent, processes=processes)
+    assert done.returncode != 0 and 'FileExistsError' in done.stderr and '--overwrite' in done.stderr
+    assert not (photo.parent/'never').exists()
+
+def test_too_many_processes_and_too_little_memory(photo):
+    done = run(photo, photo.parent/'never', processes=7)
+    assert done.returncode != 0 and 'eight rows' in done.stderr
+    done = run(photo, photo.parent/'never', '--max-memory', '.001')
+    assert done.returncode != 0 and 'MemoryError: expected max_memory to be at least' in done.stderr
+    assert not (photo.parent/'never').exists()
+
+def test_exact_needs_one_process(photo):
+    done = run(photo, photo.parent/'never', '--method', 'exact', processes=2)
+    assert done.returncode != 0 and 'use one process' in done.stderr
+
+def workers(parent):
+    "The Python processes below this one."
+    below = psutil.Process(parent).children(recursive=True)
+    return [p for p in below if 'sss_nb.run' in ' '.join(p.cmdline()) and 'mpiexec' not in p.cmdline()[0]
+            and Path(p.cmdline()[0]).name.startswith('python')]
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
+def test_one_that_dies_ends_the_run(tmp_path, number):
+    "No folder is left that could be taken for a result."
+    save_image(tmp_path/'scene.png', synthetic_scene((400, 600))[0])
+    words = command(tmp_path/'scene.png', tmp_path/'out', '--working-pixels', '76800', processes=2)
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    until = time.time() + 120
+    while len(found := workers(started.pid)) < 2 and time.time() < until: time.sleep(.1)
+    time.sleep(4)
+    found[-1].send_signal(number)
+    out, err = started.communicate(timeout=120)
+    assert started.returncode != 0, out
+    assert err.strip() or out.strip()
+    assert not (tmp_path/'out').exists() and list(tmp_path.iterdir()) == [tmp_path/'scene.png']
