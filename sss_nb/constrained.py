@@ -83,11 +83,14 @@ class PairProducts:
     def grams(self, w, pool):
         "The Gram matrices (K, m, m) of E under each column of weights w (n, K), up to 1e30, by the threads of a pool."
         w = np.ascontiguousarray(w.T, np.float32)
-        entries = np.hstack(list(pool.map(lambda part: w @ part, self.parts)))
-        p, q = self.pairs
+        entries, (p, q) = self.entries(w, pool), self.pairs
         A = np.empty((len(w), p[-1] + 1, p[-1] + 1))
         A[:, p, q] = A[:, q, p] = entries
         return A
+
+    def entries(self, w, pool):
+        "(K, pairs) for weights (K, n)."
+        return np.hstack(list(pool.map(lambda part: w @ part, self.parts)))
 
 # %% ../nbs/06c_constrained.ipynb #25aa6604
 def _part_of_system(E, alpha, gamma, factor, floor):
@@ -190,11 +193,11 @@ def sparse_coefficients(
     pixels:int=None,  # of the image; None: n
     *,
     single:bool=False, iterations:int=40, full_iterations:int=2, drop_every:int=10, drop_below:float=.1,
-    progress:bool=False, **weights, # these six and gamma, weight and floor as in `constrained_sparsification`
+    progress:bool=False, products=PairProducts, **weights, # and gamma ..., all as in `constrained_sparsification`
 ) -> np.ndarray:      # (m, K - 1), of all layers but the last
     "Coefficients of the layers (sec. 3.4, eq. 2)."
     n, few, Y = pixels or len(V), V[sample], None            # no coefficients yet
-    products = PairProducts(few) if single else None
+    products = products(few) if single else None
     for i in tqdm(range(1, iterations + 1), 'constrained sparsification', disable=not progress, leave=False):
         early = i <= iterations - full_iterations
         E, rows = (few, sample) if early else (V, slice(None))
@@ -238,7 +241,8 @@ def constrained_sparsification(
     early_pixels:int=25_600,  # pixels used in all but the last iterations, where an image has over four times as many,
                          # or more at all with `single`
     full_iterations:int=2,    # iterations at the end that use every pixel
-    single:bool=False,   # the others in single precision, see `PairProducts`; they alone tell which layers have faded
+    single:bool=False,   # the others in single precision, by `products`; they alone tell which layers have faded
+    products=PairProducts,    # what makes their Gram matrices
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
     """Constrained sparsification (sec. 3.4, eq. 2).
@@ -257,6 +261,7 @@ def constrained_sparsification(
     sample = sampled_pixels(len(V), early_pixels, (1 if single else 4)*early_pixels)
     Y = sparse_coefficients(
         V, lam, _one_hot(labels), sample, single=single, gamma=gamma, iterations=iterations, weight=weight, floor=floor,
-        drop_every=drop_every, drop_below=drop_below, full_iterations=full_iterations, progress=progress)
+        drop_every=drop_every, drop_below=drop_below, full_iterations=full_iterations, progress=progress,
+        products=products)
     seen = V[sample] if single else V
     return layer_shares(V, Y, not_faded(seen, Y, drop_below)).reshape(labels.shape + (-1,))

@@ -16,6 +16,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,11 +31,13 @@ from .affinity.matting import matting_affinity, matting_rows
 from .affinity.semantic import semantic_affinity
 from .clustering import init_segments, kmeans
 from .constrained import constrained_sparsification
+from .device import DeviceProducts, relaxed_on_device
 from .eigen import smallest_eigenpairs
 from .features import reduce_features
 from .grouping import group_segments
 from .laplacian import combine_affinities, graph_laplacian, laplacian_of_rows
 from .multilevel import multilevel_eigenpairs
+from .networks.core import check_device
 from .networks.sources import feature_map, is_source_name
 from sss_nb.params import (  # noqa: F401
     OFFICIAL,
@@ -159,12 +162,13 @@ def superpixels_of(image, labels, params):
     if labels is not None: return labels
     return slic_superpixels(image, min(params.superpixels, image[..., 0].size), adaptive=params.adaptive)
 
-def sparsity_of(params, fast=False):
+def sparsity_of(params, fast=False, device=None):
     "Arguments of the constrained step; on the fast way it sees some pixels only, and in single precision if it can."
     p = params
     usual = dict(gamma=p.constrained_gamma, iterations=p.constrained_iterations, weight=p.constrained_weight,
                  floor=p.constrained_floor)
-    return usual | (dict(full_iterations=0, single=p.constrained_floor >= 1e-4) if fast else {})
+    if fast: usual |= dict(full_iterations=0, single=p.constrained_floor >= 1e-4)
+    return usual | (dict(products=partial(DeviceProducts, device=device)) if device else {})
 
 @contextmanager
 def outweighed(lam, params):
@@ -174,19 +178,19 @@ def outweighed(lam, params):
         got = f'{lam.min():.2g}; lower sigma_s ({params.sigma_s:g}), whose repulsion causes it'
         raise ValueError(f'expected eigenvalues that sparsity outweighs, got one of {got}') from error
 
-def _constrained(lam, V, first, params, fast=False):
+def _constrained(lam, V, first, params, fast=False, device=None):
     pixels = SAMPLED if fast else params.early_pixels
     with outweighed(lam, params):
-        return constrained_sparsification(V, lam, first, early_pixels=pixels, **sparsity_of(params, fast))
+        return constrained_sparsification(V, lam, first, early_pixels=pixels, **sparsity_of(params, fast, device))
 
 def gradient_of(image, params):
     "The image gradient, where the exponent of the relaxed step rises with it."
     return image_gradient(image) if params.rise else None
 
-def _relaxed(grouped, L, gradient, params, **how):
-    p = params
+def _relaxed(grouped, L, gradient, params, device=None, **how):
+    p, step = params, partial(relaxed_on_device, device=device) if device else relaxed_sparsification
     usual = dict(iterations=p.relaxed_iterations, smooth=p.smooth, snap=p.snap)
-    return relaxed_sparsification(
+    return step(
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, floor=p.relaxed_floor,
         clean=p.clean, **usual | how)
 
@@ -234,7 +238,7 @@ def one_layer(image, params):
     return SoftSegments(alphas=np.ones((*image.shape[:2], 1)), params=params, feature_source='none')
 
 # %% ../nbs/11_pipeline.ipynb #9ef5c51c
-def _groups(image, values, superpixels, p, seed, stage, fast=False):
+def _groups(image, values, superpixels, p, seed, stage, device, fast=False):
     "All results up to the grouping, by their names in `SoftSegments`."
     with stage('features to three channels'): features = three_channels(values, image, p)
     with stage('superpixels'): labels = superpixels_of(image, superpixels, p)
@@ -243,16 +247,16 @@ def _groups(image, values, superpixels, p, seed, stage, fast=False):
     with stage('eigenvectors'): lam, V = _eigenpairs(L, p, *[image]*fast)
     check_repulsion(L.diagonal(), lam, p)
     with stage('first clusters'): first = init_segments(features, p.clusters, method=p.cluster_method, seed=seed)
-    with stage('constrained sparsification'): initial = _constrained(lam, V, first, p, fast)
+    with stage('constrained sparsification'): initial = _constrained(lam, V, first, p, fast, device)
     with stage('grouping'): grouped = grouped_by(initial, features, values, p, seed)
     return dict(superpixels=labels, features=features, affinities=W, laplacian=L, eigenvalues=lam, eigenvectors=V,
                 initial_segments=initial, grouped_segments=grouped)
 
-def _exactly(image, values, superpixels, p, seed, stage):
+def _exactly(image, values, superpixels, p, seed, stage, device):
     "The whole algorithm on all pixels."
-    found = _groups(image, values, superpixels, p, seed, stage)
+    found = _groups(image, values, superpixels, p, seed, stage, device)
     with stage('relaxed sparsification'):
-        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p)
+        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
     return found | dict(alphas=alphas)
 
 # %% ../nbs/11_pipeline.ipynb #b0ff016a
@@ -306,21 +310,21 @@ def raised_laplacian(
 # %% ../nbs/11_pipeline.ipynb #b442761e
 WARM = 4 # iterations of the relaxed step where it begins with the layers of the level before
 
-def relaxed_below(grouped, L, gradient, params):
+def relaxed_below(grouped, L, gradient, params, device=None):
     "The relaxed step at the working size, for layers to begin with."
-    return _relaxed(grouped, L, gradient, params, rtol=1e-3, smooth=False, snap=0)
+    return _relaxed(grouped, L, gradient, params, device, rtol=1e-3, smooth=False, snap=0)
 
-def relaxed_above(given, start, L, gradient, params, last):
+def relaxed_above(given, start, L, gradient, params, last, device=None):
     "The relaxed step at a level: a few iterations and, at the last, the end of it."
     how = {} if last else dict(smooth=False, snap=0)
     few = min(WARM, params.relaxed_iterations)
-    return _relaxed(given, L, gradient, params, start=start, iterations=few, rtol=1e-3, **how)
+    return _relaxed(given, L, gradient, params, device, start=start, iterations=few, rtol=1e-3, **how)
 
-def _through_levels(found, image, small, p, stage):
+def _through_levels(found, image, small, p, stage, device):
     "Layers and Laplacian at the full size."
     size, shape, before, grouped = small.shape[:2], image.shape[:2], small, found['grouped_segments']
     with stage('relaxed sparsification'):
-        start = relaxed_below(grouped, found['laplacian'], gradient_of(small, p), p)
+        start = relaxed_below(grouped, found['laplacian'], gradient_of(small, p), p, device)
     for level in raised_levels(size, shape):
         photo = resize_image(image, level)
         with stage('to a larger size'):
@@ -328,19 +332,19 @@ def _through_levels(found, image, small, p, stage):
             start = guided_upsample(start, before, photo)
         with stage('larger Laplacian'): L = raised_laplacian(photo, found['affinities'], size, p)
         with stage('relaxed sparsification'):
-            start = relaxed_above(given, start, L, gradient_of(photo, p), p, level == shape)
+            start = relaxed_above(given, start, L, gradient_of(photo, p), p, level == shape, device)
         before = photo
     return dict(alphas=start, laplacian=L)
 
-def _by_levels(image, values, superpixels, p, seed, stage):
+def _by_levels(image, values, superpixels, p, seed, stage, device):
     "Groups at the working size; the relaxed step through the levels."
     shape, size = image.shape[:2], working_shape(image.shape, p)
     small = resize_image(image, size)
     if superpixels is not None: superpixels = _renumbered(resize_labels(superpixels, size))
-    found = _groups(small, resize_image(values, size), superpixels, p, seed, stage, fast=True)
-    if size != shape: return found | _through_levels(found, image, small, p, stage)
+    found = _groups(small, resize_image(values, size), superpixels, p, seed, stage, device, fast=True)
+    if size != shape: return found | _through_levels(found, image, small, p, stage, device)
     with stage('relaxed sparsification'):
-        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p)
+        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
         return found | dict(alphas=alphas)
 
 def _n_stages(shape, size): return 10 + (1 + 3*len(raised_levels(size, shape)))*(size != shape)
@@ -356,6 +360,7 @@ def semantic_soft_segmentation(
     layers:int=None,    # number of layers; None: as `params` has it, five
     method:str=None,    # 'exact', 'multilevel' or 'auto'; None: as `params` has it, by size with STABLE, else exact
     max_memory:float=None, # bytes to make the working size fit into; None: the usual size, or MemoryError
+    device='auto',      # 'cpu', 'cuda' …; 'auto' is CUDA where there is one; a torch.device takes torch's way always
     seed:int=0,         # of everything random; STABLE draws nothing
     progress:bool=True, # show a bar
 ) -> SoftSegments:
@@ -372,14 +377,15 @@ def semantic_soft_segmentation(
     """
     changed = {name: value for name, value in dict(layers=layers, method=method).items() if value is not None}
     p = replace(preset(params), **changed)
-    image = _photograph(image, features)
+    image, found_on = _photograph(image, features), check_device(device)
     p = _check_run(image, p, seed, max_memory=max_memory, progress=progress)
     if superpixels is not None: superpixels = checks.labels(superpixels, image.shape)
     if not np.ptp(image, axis=(0, 1)).any(): return one_layer(image, p)
     fast = uses_multilevel(image.shape, p)
     with Stages(_n_stages(image.shape[:2], working_shape(image.shape, p)), progress) as stage:
-        with stage('features'): values, source = feature_map(features, to_describe(image, features, fast))
-        found = (_by_levels if fast else _exactly)(image, values, superpixels, p, seed, stage)
+        with stage('features'): values, source = feature_map(features, to_describe(image, features, fast), found_on)
+        takes = None if found_on.type == 'cpu' and isinstance(device, str) else found_on
+        found = (_by_levels if fast else _exactly)(image, values, superpixels, p, seed, stage, takes)
     return SoftSegments(params=p, feature_source=source, timings=stage.timings, **found)
 
 # %% ../nbs/11_pipeline.ipynb #ede2bbb7

@@ -20,9 +20,8 @@ def sparsity_weights(
     >>> float(u[0]), float(v[0])
     (2.0, 2.0)
     """
-    u = np.maximum(np.abs(alpha), floor)**(gamma - 2)
-    v = np.maximum(np.abs(1 - alpha), floor)**(gamma - 2)
-    return u, v
+    def power(x): return abs(x).clip(floor)**(gamma - 2)      # of arrays of numpy, and of torch
+    return power(alpha), power(1 - alpha)
 
 # %% ../nbs/06b_sparsity.ipynb #f1ad8938
 def alpha_sparsity(
