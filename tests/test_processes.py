@@ -143,3 +143,44 @@ def test_hooks_merge_notebooks_cell_by_cell(tmp_path):
     assert merge.returncode and 'CONFLICT' in merge.stdout, merge.stdout + merge.stderr
     merged = [''.join(c['source']) for c in json.loads((tmp_path/'a.ipynb').read_text())['cells']]
     assert {'uno', 'ein', 'same', 'three'} <= set(merged), merged
+
+# ------------------------------------------------------------------------------------------- Ctrl-C
+
+INTERRUPTED = '''
+import os, signal, sys, threading, time
+import numpy as np
+from dataclasses import replace
+from sss_nb import pipeline
+from sss_nb.params import STABLE
+from sss_nb.pictures.scene import synthetic_scene
+
+image, _ = synthetic_scene((150, 200))
+few = replace(STABLE, working_pixels=12_000, method='multilevel', eigenvectors=40)
+target = None
+
+class Watched(pipeline.Stages):
+    def __call__(self, name):
+        if name == target: threading.Timer(.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return super().__call__(name)
+
+pipeline.Stages = Watched
+def run(): return pipeline.semantic_soft_segmentation(image, 'classical', params=few, progress=False)
+before = run()
+for target in list(before.timings):
+    try:
+        run()
+        time.sleep(.5)
+        print('not interrupted in', target)
+    except KeyboardInterrupt: print('interrupted in', target)
+target = None
+assert np.array_equal(run().alphas, before.alphas)
+print('the same afterwards')
+'''
+
+def test_ctrl_c_in_every_stage_of_the_fast_way():
+    "It ends the run, whatever it does at that moment, and the next run is as if nothing had been."
+    done = python(INTERRUPTED)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == 'the same afterwards' and len(lines) > 11, done.stdout
+    assert not [line for line in lines if line.startswith('not')], done.stdout
