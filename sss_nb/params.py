@@ -145,7 +145,7 @@ def working_shape(
     return tuple(max(min(least, n), round(n*scale)) for n in shape[:2])
 
 # %% ../nbs/09_params.ipynb #bc70e9e6
-_FACTOR_BYTES, _MATRIX_BYTES, _BASE_BYTES = 150, 2000, 3e8
+_FACTOR_BYTES, _MATRIX_BYTES, _BASE_BYTES = 150, 2000, 5e8
 _FULL_BYTES = 950 # of a pixel that only the relaxed step of the fast way has to do with
 SAMPLED = 12_800  # pixels of the fast way's constrained step, each with 4 bytes for every pair of eigenvectors
 

@@ -34,7 +34,7 @@ def usable_cores() -> int: # at least 1
     "Cores that this process may use: those it is confined to, of those its container grants, its share under mpiexec."
     there = os.cpu_count() or 1
     mine = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else there
-    share = min(mine, _granted())/(_beside() if mine == there else 1)    # fewer: mpiexec has bound the processes already
+    share = min(mine, _granted())/(_beside() if mine == there else 1)   # if fewer, they are bound already
     return max(1, math.ceil(share - 1e-9))
 
 # %% ../nbs/plumbing/process.ipynb #77be8707

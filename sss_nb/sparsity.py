@@ -20,6 +20,7 @@ def sparsity_weights(
     >>> float(u[0]), float(v[0])
     (2.0, 2.0)
     """
+    if not hasattr(alpha, 'clip'): alpha = np.asarray(alpha, float)
     def power(x): return abs(x).clip(floor)**(gamma - 2)      # of arrays of numpy, and of torch
     return power(alpha), power(1 - alpha)
 

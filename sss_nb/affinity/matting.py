@@ -142,6 +142,8 @@ def matting_rows(
     "Rows of the matting affinity, a strip at a time. A part has 2*radius rows more on a side than wanted, if any are."
     w, height = image.shape[1], height or len(image)
     (first, last), step = rows or (0, height), max(1, strip//w)
+    needed, there = (max(first - 2*radius, 0), min(last + 2*radius, height)), (top, top + len(image))
+    checks.require(there[0] <= needed[0] and needed[1] <= there[1], f'rows {needed} of the image', f'{there}')
     for a in range(first, last, step):
         b = min(a + step, last)
         above, below = max(a - 2*radius, 0), min(b + 2*radius, height)
