@@ -20,7 +20,7 @@ from .petsc import ConvergenceError, PETSc, SLEPc, reason_name, root_cause, to_p
 # %% ../nbs/05c_eigen.ipynb #b68d16e2
 def _package(size):
     "The best Cholesky factorisation that this PETSc has, for so many processes."
-    wanted = ('mumps', 'cholmod') if size > 1 else ('cholmod',)
+    wanted = ('mumps', 'cholmod') if size > 1 else ('cholmod', 'mumps')
     return next((p for p in wanted if PETSc.Sys.hasExternalPackage(p)), 'petsc')
 
 def _set_defaults(prefix, defaults):
@@ -43,6 +43,7 @@ def _use_cholesky(ksp, size):
         pc.setType('cholesky')
         pc.setFactorSolverType(package)
     if package == 'cholmod': defaults |= {'mat_cholmod_supernodal_switch': 0, 'mat_cholmod_print': 0}
+    if package == 'mumps': defaults |= {'mat_mumps_icntl_24': 1}      # else it doesn't count negative eigenvalues
     _set_defaults(prefix, defaults)
 
 # %% ../nbs/05c_eigen.ipynb #214e562e
@@ -180,12 +181,13 @@ def solver_below(
     array([1. , 0.5])
     """
     prefix = 'sss_ordered_' if ordered else 'sss_'
-    if ordered: _set_defaults(prefix + 'st_', _AS_THEY_COME)
+    if ordered: _set_defaults(prefix + 'st_', _AS_THEY_COME[_package(1)])
     A = _operator(sp.csr_array(L), 'cholesky', PETSc.COMM_SELF)
     eps, used = _first_below(A, 1, _below_diagonal(L, shift), 'cholesky', lambda eps: eps, prefix=prefix)
     return partial(_solve_all, eps), used
 
-_AS_THEY_COME = {'pc_factor_mat_ordering_type': 'natural', 'mat_cholmod_nmethods': 1}
+_NATURAL = {'pc_factor_mat_ordering_type': 'natural'}
+_AS_THEY_COME = {'cholmod': _NATURAL | {'mat_cholmod_nmethods': 1}, 'mumps': {}, 'petsc': _NATURAL}
 
 # %% ../nbs/05c_eigen.ipynb #63f05874
 def _one_by_one(eps):
