@@ -18,6 +18,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from unittest.mock import patch
@@ -34,7 +35,7 @@ from .affinity.matting import matting_affinity
 from .eigen import smallest_eigenpairs
 from .features import classical_features, reduce_features
 from .laplacian import graph_laplacian
-from .params import STABLE, working_shape
+from .params import STABLE, uses_multilevel, working_shape
 from .petsc import PETSc
 from .pictures.files import load_image, write_atomic
 from .pictures.registry import fetch
@@ -132,8 +133,10 @@ class Watch(Stages):
 
     @contextmanager
     def __call__(self, name):
-        self.stage, self.work[name] = name, {}
+        self.stage, before = name, self.peaks.get(name, 0)     # a stage may come again, at another level
+        self.work.setdefault(name, {})
         with peak_memory(self.peaks, name), super().__call__(name): yield
+        self.peaks[name] = max(before, self.peaks[name])
 
     def add(self,
         part:str,          # of the stage that runs
@@ -192,8 +195,9 @@ def _grams(watch, result, E, lam, alpha, *_, products=None, **__):
 
 def _gradients(watch, result, system, rhs, *_, **__):
     "One solve of the relaxed step."
-    entries, iterations = sum(L.nnz for _, L in system.rows.parts), result[1]
-    watch.add('conjugate gradients', 2*entries*rhs.shape[1]*iterations, (12*entries + 13*rhs.nbytes)*iterations)
+    parts, iterations = [L for _, L in system.rows.parts], result[1]
+    entries, stored = sum(L.nnz for L in parts), sum(L.data.nbytes + L.indices.nbytes for L in parts)
+    watch.add('conjugate gradients', 2*entries*rhs.shape[1]*iterations, (stored + 13*rhs.nbytes)*iterations)
 
 # %% ../nbs/plumbing/benchmarks.ipynb #e40fb8f9
 _EVENTS = ('MatCholFctrNum', 'MatSolve', 'MatMatSolve')
@@ -246,13 +250,14 @@ def _run_here(width, method):
     watch, began = Watch(), time.perf_counter()
     with counting(watch), patch.object(pipeline, 'Stages', lambda *_: watch):
         semantic_soft_segmentation(image, features, method=method, progress=False)
-    return dict(width=width, height=image.shape[0], method=method, total=time.perf_counter() - began,
+    way = 'multilevel' if uses_multilevel(image.shape, replace(STABLE, method=method)) else 'exact'
+    return dict(width=width, height=image.shape[0], method=method, way=way, total=time.perf_counter() - began,
                 peak=max(watch.peaks.values()), seconds=watch.timings, peaks=watch.peaks, work=watch.work)
 
 def measure(
     width:int,         # as in `photograph`
     method:str='auto', # 'exact', 'multilevel' or 'auto', as in `Params`
-) -> dict: # 'width', 'height', 'method'; 'total' seconds, 'peak' bytes; by stage: 'seconds', 'peaks', 'work'
+) -> dict: # 'width', 'height', 'method', 'way'; 'total' seconds, 'peak' bytes; by stage: 'seconds', 'peaks', 'work'
     "One run in a new process. Raises RuntimeError with the last line that it wrote if it fails."
     code = f'import json; from sss_nb.benchmarks import _run_here; print(json.dumps(_run_here({width!r}, {method!r})))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
@@ -424,7 +429,7 @@ def _stages(runs):
 
 def _growth(runs, seconds):
     "The exponent, as text, over the large sizes or all of them; seconds(run) is None where a stage is missing."
-    same = [r for r in runs if r['method'] == runs[-1]['method']]
+    same = [r for r in runs if r['way'] == runs[-1]['way']]
     sized = [(r['width']*r['height'], s) for r in same if (s := seconds(r)) and s > .02]
     large = [pair for pair in sized if pair[0] > STABLE.working_pixels]
     pairs = large if len({n for n, _ in large}) > 1 else sized
@@ -487,6 +492,7 @@ def main(
     parser.add_argument('--peers', action=argparse.BooleanOptionalAction, default=True, help='run other libraries too')
     parser.add_argument('--json', help='file for all numbers')
     asked = parser.parse_args(arguments)
+    if asked.peers: _pymatting()
     rates = machine()
     runs, rows, failed = _all(asked.sizes, asked.method, asked.peers)
     print(f'{rates["cores"]} cores, copy {rates["copy"]:.1f} GB/s, matrix multiply {rates["double"]:.0f} GFLOP/s '

@@ -238,10 +238,10 @@ def constrained_sparsification(
     floor:float=1e-10,   # smallest base of the weights' power
     drop_every:int=10,   # iterations between two looks for layers that have faded
     drop_below:float=.1, # a layer whose largest |alpha| is at most this is dropped
-    early_pixels:int=25_600,  # pixels used in all but the last iterations, where an image has over four times as many,
-                         # or more at all with `single`
+    early_pixels:int=25_600,  # pixels of all but the last iterations, if the image has more than four times as many
+                         # (with `single`: if it has more)
     full_iterations:int=2,    # iterations at the end that use every pixel
-    single:bool=False,   # the others in single precision, by `products`; they alone tell which layers have faded
+    single:bool=False,   # these iterations in single precision; only their pixels tell which layers have faded
     products=PairProducts,    # what makes their Gram matrices
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]

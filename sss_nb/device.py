@@ -15,7 +15,7 @@ import torch
 from . import checks
 from .constrained import PairProducts
 from .petsc import ConvergenceError
-from .relaxed import clean_alphas, snap_alphas, sparsity_exponent
+from .relaxed import check_relaxed, clean_alphas, snap_alphas, sparsity_exponent
 from .sparsity import sparsity_weights
 
 # %% ../nbs/08b_device.ipynb #44aca72e
@@ -70,13 +70,19 @@ def solve_on_device(
     for _ in range(max_it):
         if z.norm() <= goal: return x
         q = system @ p
-        step = rz/(p*q).sum()
+        curvature = (p*q).sum()
+        if not curvature > 0: raise _indefinite(z)
+        step = rz/curvature
         x, r = x + step*p, r - step*q
         z = system.preconditioned(r)
         rz, before = (r*z).sum(), rz
         p = z + rz/before*p
     if z.norm() <= goal: return x
     raise ConvergenceError('CG of the relaxed step', 'DIVERGED_MAX_IT', max_it, float(z.norm()), 'raise max_it')
+
+def _indefinite(z):
+    todo = 'lower the weight of the semantic affinity (sigma_s)'
+    return ConvergenceError('CG of the relaxed step', 'DIVERGED_INDEFINITE_MAT', 0, float(z.norm()), todo)
 
 # %% ../nbs/08b_device.ipynb #b92006c0
 def relaxed_on_device(
@@ -88,13 +94,14 @@ def relaxed_on_device(
     start:np.ndarray=None, gamma:float=.9, rise:float=.1, penalty:float=100., iterations:int=20, floor:float=1e-2,
     clean:tuple=(.1, .9), smooth:bool=True, snap:float=0., rtol:float=1e-6, max_it:int=100, # as there
 ) -> np.ndarray:             # (h, w, n_layers) final alphas
-    """`relaxed_sparsification` on a device of torch.
+    """`relaxed_sparsification` on a device of torch. Raises as it does.
 
     >>> image, alphas = synthetic_scene(16)
     >>> relaxed_on_device(alphas, sp.csr_array((256, 256)), device=torch.device('cpu')).shape
     (16, 16, 5)
     """
     alphas = checks.alphas(alphas)
+    check_relaxed(alphas.shape, L, gradient, penalty, floor, iterations)
     def there(a): return torch.as_tensor(np.ascontiguousarray(a, float).reshape(-1, alphas.shape[-1]), device=device)
     given = there(alphas if clean is None else clean_alphas(alphas, *clean))
     L, own, exponent = _matrix(L, device), _column(L.diagonal(), device), gamma

@@ -172,7 +172,7 @@ def _solve_all(eps, X, width=32):
 def solver_below(
     L:sp.csr_array, # (N, N) symmetric
     shift:float,    # below 0; doubled until L - shift I is positive definite
-    ordered:bool=False, # eliminate the rows as they come (options `sss_ordered_st_...`)
+    ordered:bool=False, # eliminate the rows as they come (options `sss_ordered_st_...`); MUMPS orders for itself
 ):                  # a function from right-hand sides (N, k) to solutions (N, k), and the shift
     """(L - shift I)^-1 by one Cholesky factorisation, each process for itself.
 

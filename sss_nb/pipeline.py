@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['DESCRIBED', 'WARM', 'prepare_features', 'three_channels', 'image_affinities', 'superpixel_links', 'Stages',
-           'check_repulsion', 'grouped_by', 'superpixels_of', 'sparsity_of', 'outweighed', 'gradient_of', 'one_layer',
-           'to_describe', 'raised_levels', 'raised_laplacian', 'relaxed_below', 'relaxed_above',
-           'semantic_soft_segmentation', 'spectral_matting', 'OFFICIAL', 'PAPER', 'STABLE', 'Params', 'SoftSegments',
-           'check_memory', 'estimate_memory', 'estimate_seconds', 'free_memory', 'match_layers', 'ordered_like']
+           'check_repulsion', 'grouped_by', 'superpixels_of', 'sparsity_of', 'outweighed', 'gradient_of',
+           'relaxed_layers', 'one_layer', 'to_describe', 'raised_levels', 'raised_laplacian', 'relaxed_below',
+           'relaxed_above', 'semantic_soft_segmentation', 'spectral_matting', 'OFFICIAL', 'PAPER', 'STABLE', 'Params',
+           'SoftSegments', 'check_memory', 'estimate_memory', 'estimate_seconds', 'free_memory', 'match_layers',
+           'ordered_like']
 
 # %% ../nbs/11_pipeline.ipynb #91b22343
 import math
@@ -15,6 +16,7 @@ import os
 import time
 import warnings
 from contextlib import contextmanager
+from ctypes.util import find_library
 from dataclasses import replace
 from functools import partial
 
@@ -31,13 +33,11 @@ from .affinity.matting import matting_affinity, matting_rows
 from .affinity.semantic import semantic_affinity
 from .clustering import init_segments, kmeans
 from .constrained import constrained_sparsification
-from .device import DeviceProducts, relaxed_on_device
 from .eigen import smallest_eigenpairs
 from .features import reduce_features
 from .grouping import group_segments
 from .laplacian import combine_affinities, graph_laplacian, laplacian_of_rows
 from .multilevel import multilevel_eigenpairs
-from .networks.core import check_device
 from .networks.sources import feature_map, is_source_name
 from sss_nb.params import (  # noqa: F401
     OFFICIAL,
@@ -162,13 +162,25 @@ def superpixels_of(image, labels, params):
     if labels is not None: return labels
     return slic_superpixels(image, min(params.superpixels, image[..., 0].size), adaptive=params.adaptive)
 
+def _on_device(device):
+    "Torch's Gram matrices and relaxed step; torch is imported only where a device is used."
+    from sss_nb.device import DeviceProducts, relaxed_on_device
+    return partial(DeviceProducts, device=device), partial(relaxed_on_device, device=device)
+
+def _chosen(device):
+    "Where the network runs, and what takes the other steps, or None; torch is asked only if there may be a GPU."
+    if device == 'cpu' or device == 'auto' and find_library('cuda') is None: return 'cpu', None
+    from sss_nb.networks.core import check_device
+    found = check_device(device)
+    return found, None if found.type == 'cpu' and isinstance(device, str) else found
+
 def sparsity_of(params, fast=False, device=None):
     "Arguments of the constrained step; on the fast way it sees some pixels only, and in single precision if it can."
     p = params
     usual = dict(gamma=p.constrained_gamma, iterations=p.constrained_iterations, weight=p.constrained_weight,
                  floor=p.constrained_floor)
     if fast: usual |= dict(full_iterations=0, single=p.constrained_floor >= 1e-4)
-    return usual | (dict(products=partial(DeviceProducts, device=device)) if device else {})
+    return usual | (dict(products=_on_device(device)[0]) if device else {})
 
 @contextmanager
 def outweighed(lam, params):
@@ -187,8 +199,9 @@ def gradient_of(image, params):
     "The image gradient, where the exponent of the relaxed step rises with it."
     return image_gradient(image) if params.rise else None
 
-def _relaxed(grouped, L, gradient, params, device=None, **how):
-    p, step = params, partial(relaxed_on_device, device=device) if device else relaxed_sparsification
+def relaxed_layers(grouped, L, gradient, params, device=None, **how):
+    "The relaxed step with these parameters."
+    p, step = params, _on_device(device)[1] if device else relaxed_sparsification
     usual = dict(iterations=p.relaxed_iterations, smooth=p.smooth, snap=p.snap)
     return step(
         grouped, L, gradient, gamma=p.relaxed_gamma, rise=p.rise, penalty=p.penalty, floor=p.relaxed_floor,
@@ -256,7 +269,7 @@ def _exactly(image, values, superpixels, p, seed, stage, device):
     "The whole algorithm on all pixels."
     found = _groups(image, values, superpixels, p, seed, stage, device)
     with stage('relaxed sparsification'):
-        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
+        alphas = relaxed_layers(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
     return found | dict(alphas=alphas)
 
 # %% ../nbs/11_pipeline.ipynb #b0ff016a
@@ -312,13 +325,13 @@ WARM = 4 # iterations of the relaxed step where it begins with the layers of the
 
 def relaxed_below(grouped, L, gradient, params, device=None):
     "The relaxed step at the working size, for layers to begin with."
-    return _relaxed(grouped, L, gradient, params, device, rtol=1e-3, smooth=False, snap=0)
+    return relaxed_layers(grouped, L, gradient, params, device, rtol=1e-3, smooth=False, snap=0)
 
 def relaxed_above(given, start, L, gradient, params, last, device=None):
     "The relaxed step at a level: a few iterations and, at the last, the end of it."
     how = {} if last else dict(smooth=False, snap=0)
     few = min(WARM, params.relaxed_iterations)
-    return _relaxed(given, L, gradient, params, device, start=start, iterations=few, rtol=1e-3, **how)
+    return relaxed_layers(given, L, gradient, params, device, start=start, iterations=few, rtol=1e-3, **how)
 
 def _through_levels(found, image, small, p, stage, device):
     "Layers and Laplacian at the full size."
@@ -344,10 +357,10 @@ def _by_levels(image, values, superpixels, p, seed, stage, device):
     found = _groups(small, resize_image(values, size), superpixels, p, seed, stage, device, fast=True)
     if size != shape: return found | _through_levels(found, image, small, p, stage, device)
     with stage('relaxed sparsification'):
-        alphas = _relaxed(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
+        alphas = relaxed_layers(found['grouped_segments'], found['laplacian'], gradient_of(image, p), p, device)
         return found | dict(alphas=alphas)
 
-def _n_stages(shape, size): return 10 + (1 + 3*len(raised_levels(size, shape)))*(size != shape)
+def _n_stages(shape, size): return 10 + 3*len(raised_levels(size, shape))*(size != shape)
 
 # %% ../nbs/11_pipeline.ipynb #9eda3c6b
 @threadpool_limits.wrap(limits=1, user_api='blas')
@@ -377,14 +390,13 @@ def semantic_soft_segmentation(
     """
     changed = {name: value for name, value in dict(layers=layers, method=method).items() if value is not None}
     p = replace(preset(params), **changed)
-    image, found_on = _photograph(image, features), check_device(device)
+    image, (sees, takes) = _photograph(image, features), _chosen(device)
     p = _check_run(image, p, seed, max_memory=max_memory, progress=progress)
     if superpixels is not None: superpixels = checks.labels(superpixels, image.shape)
     if not np.ptp(image, axis=(0, 1)).any(): return one_layer(image, p)
     fast = uses_multilevel(image.shape, p)
     with Stages(_n_stages(image.shape[:2], working_shape(image.shape, p)), progress) as stage:
-        with stage('features'): values, source = feature_map(features, to_describe(image, features, fast), found_on)
-        takes = None if found_on.type == 'cpu' and isinstance(device, str) else found_on
+        with stage('features'): values, source = feature_map(features, to_describe(image, features, fast), sees)
         found = (_by_levels if fast else _exactly)(image, values, superpixels, p, seed, stage, takes)
     return SoftSegments(params=p, feature_source=source, timings=stage.timings, **found)
 

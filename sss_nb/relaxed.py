@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['derivative', 'image_gradient', 'sparsity_exponent', 'clean_alphas', 'snap_alphas', 'RowParts', 'layer_sums',
            'LayerSystem', 'PointBlockJacobi', 'layer_solver', 'solve_relaxed', 'sparse_step', 'smoothing_step',
-           'relaxed_sparsification']
+           'relaxed_sparsification', 'check_relaxed']
 
 # %% ../nbs/08_relaxed.ipynb #22348f1a
 from concurrent.futures import ThreadPoolExecutor
@@ -228,8 +228,9 @@ def solve_relaxed(
     in_place:bool=False, # `start` becomes the solution
 ) -> tuple[np.ndarray, int]: # solution (N, K), iterations made
     "Solve A a = rhs by preconditioned CG. Raises ConvergenceError when the tolerance is not met."
-    try: return _solved(system, rhs, start, rtol, max_it, preconditioner, in_place)
-    finally: PETSc.garbage_cleanup(system.rows.comm)     # of several processes, which Python alone does not free
+    found = _solved(system, rhs, start, rtol, max_it, preconditioner, in_place)
+    PETSc.garbage_cleanup(system.rows.comm)    # by all processes, and so not after an error that one may have alone
+    return found
 
 def _solved(system, rhs, start, rtol, max_it, preconditioner, in_place):
     ksp = layer_solver(system, preconditioner or PointBlockJacobi(system), rtol, max_it)
@@ -300,19 +301,25 @@ def relaxed_sparsification(
     (16, 16, 5)
     """
     alphas = checks.alphas(alphas)
-    _check_relaxed(alphas.shape, L, gradient, penalty, floor, iterations)
+    check_relaxed(alphas.shape, L, gradient, penalty, floor, iterations)
     exponent = _exponent(gradient, gamma, rise)
     L, cg = L if isinstance(L, RowParts) else RowParts(sp.csr_array(L)), dict(rtol=rtol, max_it=max_it)
     given = alphas if clean is None else clean_alphas(alphas, *clean)
     given = given.reshape(-1, alphas.shape[-1])
-    a = given if start is None else checks.shaped('start', start, alphas.shape).reshape(given.shape)
+    a = given if start is None else _overwritable(checks.shaped('start', start, alphas.shape), given)
     for _ in tqdm(range(iterations), 'relaxed sparsification', disable=not progress, leave=False):
         a = sparse_step(a, given, L, exponent, penalty, floor, in_place=a is not given, **cg)
     if smooth: a = smoothing_step(a, L, penalty, in_place=a is not given, **cg)
     a = a.reshape(alphas.shape)
     return snap_alphas(a, snap) if snap else a
 
-def _check_relaxed(shape, L, gradient, penalty, floor, iterations):
+def _overwritable(start, given):
+    "The alphas to begin with, as columns that are not those given."
+    a = np.ascontiguousarray(start, float).reshape(given.shape)
+    return a.copy() if np.may_share_memory(a, given) else a
+
+def check_relaxed(shape, L, gradient, penalty, floor, iterations):
+    "Raise ValueError unless the arguments of the relaxed step fit together."
     n = np.prod(shape[:2])
     size = n, None if isinstance(L, RowParts) else n
     checks.shaped('a Laplacian', L, size, 'make it from the image of the alphas')

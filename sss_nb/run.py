@@ -18,10 +18,18 @@ from threadpoolctl import threadpool_limits
 
 from . import checks
 from .networks.sources import feature_map
-from .params import PRESETS, estimate_memory, estimate_seconds, fitting, preset, uses_multilevel
+from sss_nb.params import (
+    PRESETS,
+    estimate_memory,
+    estimate_seconds,
+    fitting,
+    preset,
+    uses_multilevel,
+    working_shape,
+)
 from .pictures.files import load_image
-from .pipeline import Stages, one_layer, semantic_soft_segmentation, to_describe
-from .result import SoftSegments
+from .pipeline import Stages, one_layer, raised_levels, semantic_soft_segmentation, to_describe
+from .result import SoftSegments, new_folder
 from .strips import Sharing, segment_in_strips
 
 # %% ../nbs/plumbing/run.ipynb #53a3705d
@@ -32,7 +40,7 @@ def _asked_params(asked):
 
 def _fitted(shape, params, asked, processes=1):
     "The parameters for the memory that there is; what the run will take is told first."
-    if asked.max_memory: params = fitting(shape, params, asked.max_memory*1e9*processes)
+    if asked.max_memory is not None: params = fitting(shape, params, asked.max_memory*1e9)
     seconds, memory = estimate_seconds(shape, params), estimate_memory(shape, params)
     words = f'{shape[1]} x {shape[0]} pixels: about {memory/1e9:.1f} GB and {seconds:.0f} s in one process'
     print(words + (f', shared by {processes}' if processes > 1 else ''), file=sys.stderr)
@@ -41,7 +49,7 @@ def _fitted(shape, params, asked, processes=1):
 def _described(asked, params, processes):
     "The image, its features, their source, and the parameters that fit, on the process that reads them."
     image = load_image(asked.photo)
-    todo = 'use one process, or --method multilevel'
+    todo = 'use one process, or --params stable --method multilevel'
     checks.require(uses_multilevel(image.shape, params), 'a picture for the fast way', f'{image.shape[:2]}', todo)
     params = _fitted(image.shape, params, asked, processes)
     return image, *feature_map(asked.features, to_describe(image, asked.features, True)), params
@@ -53,7 +61,8 @@ def _in_strips(asked, params, team):
     params = replace(params, working_pixels=int(team.shared(np.array([params.working_pixels]))[0]))
     many = team.shared(np.ptp(image, axis=(0, 1)) if team.rank == 0 else None).any()
     if not many: return one_layer(image, params) if team.rank == 0 else None
-    with Stages(12, team.rank == 0) as stage:
+    levels = raised_levels(working_shape(image.shape, params), image.shape[:2]) if team.rank == 0 else []
+    with Stages(9 + 2*len(levels), team.rank == 0) as stage:
         found = segment_in_strips(image, values, params, team, stage, asked.seed)
     if team.rank == 0: return SoftSegments(params=params, feature_source=source, timings=stage.timings, **found)
 
@@ -68,6 +77,11 @@ def _peak():
     "The most memory that this process has had, in bytes."
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)
 
+def _check_folder(out, overwrite):
+    todo = 'choose a new folder or add --overwrite'
+    checks.require(overwrite or not out.exists(), 'a new folder', f'{out}', todo, FileExistsError)
+    new_folder(out, overwrite)
+
 @threadpool_limits.wrap(limits=1, user_api='blas')
 def run(
     asked,         # what `parser` makes of the command's words
@@ -75,12 +89,10 @@ def run(
 ) -> None:
     "Find the layers and write them. Raises as `semantic_soft_segmentation` and `SoftSegments.save` do."
     began, out = time.perf_counter(), checks.expanded(asked.out)
-    if team.rank == 0:
-        todo = 'choose a new folder or add --overwrite'
-        checks.require(asked.overwrite or not out.exists(), 'a new folder', f'{out}', todo, FileExistsError)
+    if team.rank == 0: _check_folder(out, asked.overwrite)
     params = _asked_params(asked)
     segments = _alone(asked, params) if team.size == 1 else _in_strips(asked, params, team)
-    if team.rank == 0: segments.save(out, overwrite=asked.overwrite)
+    if team.rank == 0: segments.save(out, everything=False, overwrite=asked.overwrite)
     peaks = team.each(np.array(float(_peak())))
     if team.rank == 0: _report(segments, out, time.perf_counter() - began, peaks)
 
@@ -97,20 +109,28 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--out', required=True, help='folder for the layers')
     p.add_argument('--features', help='name of a source, such as classical, or a file')
     p.add_argument('--params', default='stable', choices=PRESETS)
-    p.add_argument('--method', choices=['exact', 'multilevel', 'auto'], help='by size, if not said')
+    p.add_argument('--method', choices=['exact', 'multilevel', 'auto'], help='else stable goes by size, others exact')
     p.add_argument('--layers', type=int, help='how many; five, if not said')
     p.add_argument('--working-pixels', type=int, help='size at which the layers are found first')
-    p.add_argument('--max-memory', type=float, metavar='GB', help='of a process; makes the working size fit')
+    p.add_argument('--max-memory', type=float, metavar='GB', help='of all processes; makes the working size fit')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--overwrite', action='store_true')
     return p
+
+def _check_mpi(team, environment=os.environ):
+    "Raise ValueError if mpiexec started several processes of which PETSc's MPI knows nothing."
+    told = max(int(environment.get(name, 1)) for name in ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE'))
+    checks.require(told in (1, team.size), f'{told} processes that share a run', team.size,
+                   "start them with the mpiexec of PETSc's MPI")
 
 def main(
     arguments=None, # list of words; None: those of the command line
 ) -> int:           # 0, or 1 after a message
     "The command. With several processes, one that fails ends them all."
     asked, team = parser().parse_args(arguments), Sharing()
-    try: run(asked, team)
+    try:
+        _check_mpi(team)
+        run(asked, team)
     except (Exception, KeyboardInterrupt) as error:
         print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
         if team.size > 1: os._exit(1)      # without MPI's farewell, which would wait for the others

@@ -14,10 +14,11 @@ from . import checks
 from .clustering import init_segments
 from .constrained import layer_shares, not_faded, sampled_pixels, sparse_coefficients
 from sss_nb.multilevel import (
-    affine_basis,
-    combinations,
+    best_combinations,
     corrected,
     first_shift,
+    guess_basis,
+    guess_regions,
     near_part,
     near_solver,
     rayleigh_ritz,
@@ -34,13 +35,13 @@ from sss_nb.pipeline import (
     raised_levels,
     relaxed_above,
     relaxed_below,
+    relaxed_layers,
     sparsity_of,
     superpixel_links,
     superpixels_of,
     three_channels,
 )
 from .relaxed import RowParts
-from .superpixels import slic_superpixels
 from .upsample import guided_upsample
 
 # %% ../nbs/plumbing/strips.ipynb #0bd60ee1
@@ -95,6 +96,10 @@ class Sharing(Team):
         shape = np.array(array.shape if self.rank == 0 else (), float)
         shape = self.joined(shape).astype(int)
         return self.part(array, 0, int(np.prod(shape))).reshape(shape)
+
+    def by_first(self, make):
+        "The array that make() gives on the first process, on all."
+        return self.shared(make() if self.rank == 0 else None)
 
     def part(self, array, first, last):
         "Numbers first to last of the array of the first process."
@@ -206,7 +211,10 @@ def summed(
 
 class Strip:
     "The working size as one process sees it: its rows, and `OVERLAP` more on either side."
-    def __init__(self, shape, team):
+    def __init__(self,
+        shape:tuple, # (h, w), the working size
+        team:Team,
+    ):
         (h, self.width), self.team = shape, team
         self.first, self.last = team.rows(h)
         self.above, self.below = max(0, self.first - OVERLAP), min(h, self.last + OVERLAP)
@@ -225,21 +233,28 @@ def strip_eigenpairs(
     strip:Strip,
     n:int,            # how many
     which:str='nearest',
-    reach:int=2, regions:int=1200, surplus:float=.3, # as in `multilevel_eigenpairs`
+    reach:int=2,      # as in `multilevel_eigenpairs`
 ) -> tuple[np.ndarray, np.ndarray, StripRows]: # Ritz values (n,), the strip's rows of the vectors (., n) and of L
     "`multilevel_eigenpairs`, in strips."
     team, pixels = strip.team, strip.pixels(strip.first, strip.last, strip.above)
     own = wide[pixels]
     L = StripRows(own, strip.own.start, team)
-    B = affine_basis(image, slic_superpixels(image, min(regions, image[..., 0].size)))
-    k = min(int(np.ceil((1 + surplus)*n)), B.shape[1] - 1)
-    lam, S = combinations(summed(B[strip.own].T @ (own @ B), team), k, which)
+    regions = team.by_first(lambda: guess_regions(image)).astype(int)
+    B, k = guess_basis(image, regions, n)
+    small = summed(B[strip.own].T @ (own @ B), team)
+    both = team.by_first(lambda: np.vstack(best_combinations(small, k, which)))
+    lam, S = both[0], both[1:]
     X, solve = B[strip.own] @ S, StripSolver(wide, lam, strip, reach)
     return *rayleigh_ritz(L, corrected(L, lam, X, solve), n, which, team), L
 
 class StripSolver:
     "M^-1 for the rows of all processes, as `near_solver` is for one."
-    def __init__(self, wide, lam, strip, reach):
+    def __init__(self,
+        wide:sp.csr_array, # rows of the Laplacian, of the strip with its overlap
+        lam:np.ndarray,    # Ritz values, for the shift
+        strip:Strip,
+        reach:int,         # as in `near_part`
+    ):
         self.wide, self.strip, self.reach, self.shift = wide, strip, reach, first_shift(lam)
         self.block = sp.csr_array(wide[:, strip.pixels(strip.above, strip.below)])
         self.prepare()
@@ -268,24 +283,28 @@ def _ones_at(shape, first):
     return sp.csr_array((np.ones(n), np.arange(first, first + n), np.arange(n + 1)), shape=shape)
 
 # %% ../nbs/plumbing/strips.ipynb #08367a65
-HALO = 6  # rows beyond a strip that the image gradient needs; the matting affinity needs fewer
+HALO = 6  # rows beyond a strip that the image gradient needs; two radii of the matting affinity are fewer, mostly
 
-def _initial(L, lam, V, first, strip, params):
+def _initial(lam, V, first, strip, params):
     "The strip's rows of the layers before grouping."
     team, n = strip.team, first.size
     sample = np.arange(n)[sampled_pixels(n, SAMPLED, SAMPLED)]
     here = sample[(strip.own.start <= sample) & (sample < strip.own.stop)]
     E = team.joined(V[here - strip.own.start])
     labels = (first.ravel()[sample][:, None] == np.unique(first)).astype(float)
-    with outweighed(lam, params):
-        Y = sparse_coefficients(E, lam, labels, slice(None), n, **sparsity_of(params, fast=True))
-    return layer_shares(V, Y, not_faded(E, Y))
+    def coefficients():
+        with outweighed(lam, params):
+            return sparse_coefficients(E, lam, labels, slice(None), n, **sparsity_of(params, fast=True))
+    Y = team.by_first(coefficients)
+    kept = team.by_first(lambda: not_faded(E, Y)).astype(bool)
+    return layer_shares(V, Y, kept)
 
 def _raised_rows(grouped, start, before, small, photo, level, W, params, team, last):
     "The strip's rows of the layers at a level."
     h, w = level
     first, end = team.rows(h)
-    a, b = max(0, first - HALO), min(h, end + HALO)
+    halo = max(HALO, 2*params.matting_radius)
+    a, b = max(0, first - halo), min(h, end + halo)
     part = team.part(photo, 3*a*w, 3*b*w).reshape(b - a, w, 3)
     inner, rows = part[first - a:end - a], (first, end, h)
     given = guided_upsample(grouped, small, inner, rows=rows)
@@ -308,11 +327,12 @@ def segment_in_strips(
     p, shape = params, tuple(team.shared(np.array(image.shape[:2]) if team.rank == 0 else None).astype(int))
     size = working_shape(shape, p)
     checks.integer('processes', team.size, least=1, most=size[0]//8, todo='each needs eight rows at the working size')
-    def small_on_all(array): return team.shared(resize_image(array, size) if team.rank == 0 else None)
+    todo = "use one process, or params='stable'"
+    checks.require(sparsity_of(p, fast=True)['single'], 'a constrained_floor from 1e-4', p.constrained_floor, todo)
     with stage('features to three channels'):
-        small, values = small_on_all(image), small_on_all(values)
-        features = three_channels(values, small, p)
-    with stage('superpixels'): labels = superpixels_of(small, None, p)
+        small, values = (team.by_first(lambda a=a: resize_image(a, size)) for a in (image, values))
+        features = team.by_first(lambda: three_channels(values, small, p))
+    with stage('superpixels'): labels = team.by_first(lambda: superpixels_of(small, None, p)).astype(int)
     with stage('affinities'): W = superpixel_links(small, features, labels, p)
     strip = Strip(size, team)
     with stage('Laplacian'): wide = raised_laplacian(small, W, size, p, strip.wide, dtype=float)
@@ -320,15 +340,17 @@ def segment_in_strips(
         n = min(p.eigenvectors, size[0]*size[1] - 1)
         lam, V, L = strip_eigenpairs(wide, small, strip, n, p.eigen_which, 2*p.matting_radius)
     check_repulsion(team.each(np.array(L.diagonal.min())), lam, p)
-    with stage('first clusters'): first = init_segments(features, p.clusters, method=p.cluster_method, seed=seed)
+    def clusters(): return init_segments(features, p.clusters, method=p.cluster_method, seed=seed)
+    with stage('first clusters'): first = team.by_first(clusters).astype(int)
     with stage('constrained sparsification'):
-        initial = team.joined(_initial(L, lam, V, first, strip, p)).reshape(*size, -1)
-    with stage('grouping'): grouped = grouped_by(initial, features, values, p, seed)
+        initial = team.joined(_initial(lam, V, first, strip, p)).reshape(*size, -1)
+    with stage('grouping'): grouped = team.by_first(lambda: grouped_by(initial, features, values, p, seed))
     with stage('relaxed sparsification'):
-        rows = slice(strip.first, strip.last)
-        gradient = gradient_of(small, p)
-        start = relaxed_below(grouped[rows], L, None if gradient is None else gradient[rows], p)
-    alphas = _through_levels(start, grouped, small, image, shape, W, p, team, stage)
+        rows, gradient = slice(strip.first, strip.last), gradient_of(small, p)
+        step = relaxed_layers if size == shape else relaxed_below
+        start = step(grouped[rows], L, None if gradient is None else gradient[rows], p)
+    if size == shape: alphas = team.joined(start, everywhere=False)
+    else: alphas = _through_levels(start, grouped, small, image, shape, W, p, team, stage)
     return dict(alphas=alphas, superpixels=labels, features=features, eigenvalues=lam, initial_segments=initial,
                 grouped_segments=grouped)
 

@@ -45,6 +45,14 @@ def test_two_processes_find_the_same_layers(photo, alone):
     assert np.abs(two.alphas - alone.alphas).max() < 1e-3
     assert np.array_equal(two.superpixels, alone.superpixels)
 
+def test_a_picture_no_larger_than_the_working_size(photo):
+    "No level lies above it; the layers are the same all the same."
+    for n in (1, 2):
+        done = run(photo, photo.parent/f'whole{n}', '--working-pixels', '90000', processes=n)
+        assert done.returncode == 0, done.stderr
+    one, two = (SoftSegments.load(photo.parent/f'whole{n}').alphas for n in (1, 2))
+    assert np.abs(one - two).max() < 1e-3
+
 def test_the_same_bits_twice(photo, alone):
     "On the fast way, in two processes that know nothing of each other, with another number of threads."
     done = subprocess.run(command(photo, photo.parent/'again'), capture_output=True, text=True, cwd=ROOT,
