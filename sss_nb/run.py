@@ -27,6 +27,7 @@ from sss_nb.params import (
     uses_multilevel,
     working_shape,
 )
+from .petsc import PETSc, root_cause
 from .pictures.files import load_image
 from .pipeline import Stages, one_layer, raised_levels, semantic_soft_segmentation, to_describe
 from .result import SoftSegments, new_folder
@@ -132,6 +133,7 @@ def main(
         _check_mpi(team)
         run(asked, team)
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, (PETSc.Error, SystemError)): error = root_cause(error)    # raised within a solve
         print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
         if team.size > 1: os._exit(1)      # without MPI's farewell, which would wait for the others
         return 1

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 from house import NBS, NOTEBOOKS, ROOT, name, read, sources
 
@@ -44,7 +45,9 @@ def test_notebook(path, tmp_path):
     process = PROCESSES.Process(target=run, args=(path, environment, printed))
     process.start()
     process.join(600)
-    if process.is_alive(): process.kill()
+    if process.is_alive():
+        for p in [*psutil.Process(process.pid).children(recursive=True), process]: p.kill()
+        process.join()
     assert process.exitcode == 0, f'{name(path)} failed\n{printed.read_text()[-8000:]}'
     after = state()
     changed = {p for p in before.keys() | after.keys() if before.get(p) != after.get(p)}

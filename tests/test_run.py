@@ -1,4 +1,5 @@
 """What `python -m sss_nb.run` does with several processes, and when one of them ends."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -79,11 +80,32 @@ def test_exact_needs_one_process(photo):
     done = run(photo, photo.parent/'never', '--method', 'exact', processes=2)
     assert done.returncode != 0 and 'use one process' in done.stderr
 
+ONE_FAILS = '''
+import sys
+from sss_nb import relaxed
+from sss_nb.run import main
+from sss_nb.strips import Sharing
+def broken(self, mat, x, y): raise MemoryError('no room on this one')
+if Sharing().rank == 1: relaxed.LayerSystem.mult = broken
+raise SystemExit(main(sys.argv[1:]))
+'''
+
+def test_one_that_fails_in_a_solve_ends_the_run(photo):
+    "The others wait for it in the sums of conjugate gradients."
+    words = command(photo, photo.parent/'never', processes=2)
+    at = words.index('-m')
+    words[at:at + 2] = ['-c', ONE_FAILS]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode != 0 and 'MemoryError: no room on this one' in done.stderr
+    assert not (photo.parent/'never').exists()
+
 def workers(parent):
     "The Python processes below this one."
-    below = psutil.Process(parent).children(recursive=True)
-    return [p for p in below if 'sss_nb.run' in ' '.join(p.cmdline()) and 'mpiexec' not in p.cmdline()[0]
-            and Path(p.cmdline()[0]).name.startswith('python')]
+    found = []
+    for p in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if Path(p.name()).name.startswith('python') and 'sss_nb.run' in p.cmdline(): found.append(p)
+    return found
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
 def test_one_that_dies_ends_the_run(tmp_path, number):
@@ -91,11 +113,13 @@ def test_one_that_dies_ends_the_run(tmp_path, number):
     save_image(tmp_path/'scene.png', synthetic_scene((400, 600))[0])
     words = command(tmp_path/'scene.png', tmp_path/'out', '--working-pixels', '76800', processes=2)
     started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    until = time.time() + 120
-    while len(found := workers(started.pid)) < 2 and time.time() < until: time.sleep(.1)
-    time.sleep(4)
-    found[-1].send_signal(number)
-    out, err = started.communicate(timeout=120)
-    assert started.returncode != 0, out
-    assert err.strip() or out.strip()
-    assert not (tmp_path/'out').exists() and list(tmp_path.iterdir()) == [tmp_path/'scene.png']
+    try:
+        until = time.time() + 120
+        while len(found := workers(started.pid)) < 2 and time.time() < until: time.sleep(.1)
+        time.sleep(4)
+        found[-1].send_signal(number)
+        out, err = started.communicate(timeout=120)
+    finally:
+        for p in [*workers(started.pid), started] if started.poll() is None else []: p.kill()
+    assert started.returncode != 0 and (out + err).strip()
+    assert list(tmp_path.iterdir()) == [tmp_path/'scene.png']
