@@ -123,3 +123,34 @@ def test_one_that_dies_ends_the_run(tmp_path, number):
         for p in [*workers(started.pid), started] if started.poll() is None else []: p.kill()
     assert started.returncode != 0 and (out + err).strip()
     assert list(tmp_path.iterdir()) == [tmp_path/'scene.png']
+
+GROWTH = '''
+import sys
+import numpy as np
+import psutil
+import scipy.sparse as sp
+from sss_nb.petsc import PETSc
+from sss_nb.relaxed import LayerSystem, solve_relaxed
+from sss_nb.strips import Sharing, StripRows
+if len(sys.argv) > 1: PETSc.garbage_cleanup = lambda comm: None
+team, n = Sharing(), 20_000
+rows = StripRows(sp.eye_array(2*n, format='csr')[n*team.rank:n*team.rank + n], n*team.rank, team)
+a, memory = np.ones((n, 5)), psutil.Process().memory_info
+def solves(times):
+    for _ in range(times): solve_relaxed(LayerSystem(rows, np.ones((n, 5)), 100.), a + 100, a)
+solves(5)
+before = memory().rss
+solves(30)
+print(int(memory().rss - before))
+'''
+
+def grown(*words):
+    "Bytes that two processes gain by thirty solves."
+    command = ['mpiexec', '-n', '2', sys.executable, '-c', GROWTH, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return max(map(int, done.stdout.split()))
+
+def test_solves_of_several_processes_leave_no_memory_behind():
+    "PETSc keeps what several processes share until all of them clean up together."
+    assert grown() < 30e6 < grown('without')
