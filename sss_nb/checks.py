@@ -10,6 +10,7 @@ __all__ = ['require', 'number', 'integer', 'positive', 'seed', 'one_of', 'finite
 # %% ../nbs/plumbing/checks.ipynb #fd1dfb64
 import errno
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -326,7 +327,7 @@ def readable(
     try: yield
     except Exception as error:
         if type(error) in passing: raise
-        said = str(error).strip().split('\n')[0]
+        said = re.sub(r' ?<[^<>]* object at 0x\w+>', '', str(error).strip().split('\n')[0])
         known = f'{path}: {said}' if said.startswith('expected ') else ''     # one of our own, with its advice
         raise ValueError(known or f'expected {what}, got {path}, which cannot be read ({said}); {todo}') from error
 

@@ -36,6 +36,8 @@ from .strips import Sharing, segment_in_strips
 # %% ../nbs/plumbing/run.ipynb #53a3705d
 def _asked_params(asked):
     "The parameters of the command's words."
+    if asked.working_pixels is not None:
+        checks.integer('--working-pixels', asked.working_pixels, least=1000, todo='76800 is usual')
     told = dict(layers=asked.layers, working_pixels=asked.working_pixels, method=asked.method)
     return replace(preset(asked.params), **{name: value for name, value in told.items() if value is not None})
 
@@ -51,7 +53,8 @@ def _described(asked, params, processes):
     "The image, its features, their source, and the parameters that fit, on the process that reads them."
     image = load_image(asked.photo)
     todo = 'use one process, or --params stable --method multilevel'
-    checks.require(uses_multilevel(image.shape, params), 'a picture for the fast way', f'{image.shape[:2]}', todo)
+    got = f'{image.shape[:2]} pixels, which the exact one takes'
+    checks.require(uses_multilevel(image.shape, params), 'a picture for the multilevel method', got, todo)
     params = _fitted(image.shape, params, asked, processes)
     return image, *feature_map(asked.features, to_describe(image, asked.features, True)), params
 
@@ -99,7 +102,7 @@ def run(
 
 def _report(segments, out, seconds, peaks):
     h, w, n = segments.alphas.shape
-    print(f'{n} layers of {w} x {h} pixels in {out}: {seconds:.1f} s, '
+    print(f'{n} {"layer" if n == 1 else "layers"} of {w} x {h} pixels in {out}: {seconds:.1f} s, '
           f'{", ".join(f"{p/1e9:.2f}" for p in peaks.ravel())} GB')
 
 # %% ../nbs/plumbing/run.ipynb #9c754339

@@ -326,7 +326,8 @@ def segment_in_strips(
     "The fast way of `semantic_soft_segmentation` on all processes of a team. Raises as it does."
     p, shape = params, tuple(team.shared(np.array(image.shape[:2]) if team.rank == 0 else None).astype(int))
     size = working_shape(shape, p)
-    checks.integer('processes', team.size, least=1, most=size[0]//8, todo='each needs eight rows at the working size')
+    most, todo = max(1, size[0]//8), 'each needs eight rows at the working size'
+    checks.require(team.size <= most, f'at most {most} processes', team.size, todo)
     todo = "use one process, or params='stable'"
     checks.require(sparsity_of(p, fast=True)['single'], 'a constrained_floor from 1e-4', p.constrained_floor, todo)
     with stage('features to three channels'):

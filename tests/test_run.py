@@ -76,6 +76,14 @@ def test_too_many_processes_and_too_little_memory(photo):
     assert done.returncode != 0 and 'MemoryError: expected max_memory to be at least' in done.stderr
     assert not (photo.parent/'never').exists()
 
+def test_words_that_cannot_be_meant(photo):
+    "They are named as the user wrote them, and no message shows an object of ours."
+    done = run(photo, photo.parent/'never', '--working-pixels', '5')
+    assert done.returncode != 0 and 'expected --working-pixels to be' in done.stderr
+    (photo.parent/'junk.jpg').write_bytes(b'junk'*50)
+    done = run(photo.parent/'junk.jpg', photo.parent/'never')
+    assert done.returncode != 0 and 'junk.jpg' in done.stderr and 'object at' not in done.stderr
+
 def test_exact_needs_one_process(photo):
     done = run(photo, photo.parent/'never', '--method', 'exact', processes=2)
     assert done.returncode != 0 and 'use one process' in done.stderr
