@@ -146,6 +146,10 @@ BLOCKS = [m.split('.')[1] for m in STAGES if m.split('.')[1] not in ('params', '
 WINGS = {  # the rooms that a wing may import from, beside the modules before it in its own
     'checks': [], 'process': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
+    'layers': ['checks', 'pictures', *BLOCKS],
+    'cli': ['checks', 'process', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', 'batch',
+            'petsc'],
+    'explorer': ['checks', 'process', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
     'batch': ['checks', 'process', 'pictures', 'params', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
@@ -170,6 +174,7 @@ def may_import(here, order):
     before = order[:order.index(here)]
     if here in STAGES:
         rooms = ['checks', 'process', 'pictures'] + ['networks']*(here == 'sss_nb.pipeline')
+        rooms += ['layers']*(here in ('sss_nb.result', 'sss_nb.pipeline'))
         return lambda other: room(other) in rooms or other in STAGES and other in before
     return lambda other: room(other) in WINGS[room(here)] or room(other) == room(here) and other in before
 
