@@ -28,7 +28,8 @@ from .pictures.colors import color_code
 from .pictures.files import save_image, to_disk
 
 # %% ../nbs/10_result.ipynb #facbd6ff
-ARRAYS = ('alphas', 'grouped_segments', 'initial_segments', 'superpixels', 'features')  # always saved
+ARRAYS = ('alphas', 'image', 'grouped_segments', 'initial_segments', 'initial_features', 'membership', 'superpixels',
+          'features')                                                     # always saved
 LARGE = ('eigenvalues', 'eigenvectors')                                   # with everything=True, and the matrices
 FORMAT = 2
 
@@ -119,10 +120,13 @@ class SoftSegments:
     "Soft layers of an image, and everything that was computed on the way."
     alphas:np.ndarray                # (h, w, n_layers), sum to 1 within 1 %; in [0, 1] with STABLE, else see `clipped`
     params:Params                    # what it was made with
+    image:np.ndarray=None            # (h, w, 3) in [0, 1], RGB
     laplacian:sp.csr_array=None      # (h*w, h*w)
     # from here on at the working size, which is that of the image unless it went the fast way
     grouped_segments:np.ndarray=None # (h, w, n_layers) before the relaxed step
     initial_segments:np.ndarray=None # (h, w, n) before grouping
+    initial_features:np.ndarray=None # (n, d) the mean features of each, by which they are grouped
+    membership:np.ndarray=None       # (n,) int, the layer that each became a part of
     eigenvalues:np.ndarray=None      # (m,)
     eigenvectors:np.ndarray=None     # (h*w, m)
     affinities:dict=field(default_factory=dict)  # 'matting', 'semantic', 'color': (h*w, h*w) each, those in use
