@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['require', 'number', 'integer', 'positive', 'seed', 'one_of', 'finite', 'integers', 'shaped', 'same_size',
            'unit_range', 'image', 'features', 'labels', 'alphas', 'compact', 'square', 'symmetric', 'expanded',
-           'existing_file', 'existing_folder', 'file_of_kind', 'readable', 'writable', 'per_pixel']
+           'existing_file', 'existing_folder', 'free_name', 'file_of_kind', 'readable', 'writable', 'per_pixel']
 
 # %% ../nbs/plumbing/checks.ipynb #fd1dfb64
 import errno
@@ -303,6 +303,16 @@ def existing_folder(
     path = expanded(path)
     require(path.is_dir(), f'{what} at {path}', 'none', todo, FileNotFoundError)
     return path
+
+def free_name(
+    path,              # str or Path
+    what:str='name',   # what is to be written
+    foreign:str='',    # why overwriting would not help, as the end of "one that ..."
+):
+    "Raise FileExistsError if there is something at `path`."
+    todo = f'choose a new {what}' + ('' if foreign else ' or set overwrite=True')
+    got = f'{path}, one that {foreign or "exists"}'
+    require(not os.path.lexists(path), f'a new {what}', got, todo, FileExistsError)
 
 # %% ../nbs/plumbing/checks.ipynb #b6d89d21
 def file_of_kind(

@@ -6,13 +6,8 @@
 __all__ = ['ARRAYS', 'LARGE', 'FORMAT', 'new_folder', 'SoftSegments', 'match_layers', 'ordered_like']
 
 # %% ../nbs/10_result.ipynb #7989228f
-import ctypes
 import json
-import os
 import re
-import shutil
-import sys
-import tempfile
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from . import checks
 from .params import Params
 from .pictures.colors import color_code
-from .pictures.files import save_image, to_disk
+from .pictures.files import FolderKind, folder_to_write, save_image, write_folder
 
 # %% ../nbs/10_result.ipynb #facbd6ff
 ARRAYS = ('alphas', 'image', 'grouped_segments', 'initial_segments', 'initial_features', 'membership', 'superpixels',
@@ -44,62 +39,16 @@ def _write(segments, folder, everything):
     about = dict(params=asdict(segments.params), timings=segments.timings, feature_source=segments.feature_source)
     (folder/'segments.json').write_text(json.dumps(dict(format=FORMAT, **about), indent=1))
 
-# %% ../nbs/10_result.ipynb #ccdeedf7
-def _is_ours(name): return re.fullmatch(r'segments\.json|arrays\.npz|layer\d+\.png|.+\.matrix\.npz', name) is not None
+# %% ../nbs/10_result.ipynb #a6172668
+_OURS = r'segments\.json|arrays\.npz|layer\d+\.png|.+\.matrix\.npz'
 
-def _link(old, new):
-    try: os.link(old, new, follow_symlinks=False)
-    except OSError: shutil.copy2(old, new, follow_symlinks=False)    # a file system without links
+def _ours(folder): return {p.name for p in folder.iterdir() if re.fullmatch(_OURS, p.name)}
 
-def _keep_others(old, new):
-    "What is in the folder `old` and was not written by `save` is in `new`, too."
-    for path in old.iterdir():
-        if _is_ours(path.name): continue
-        whole = path.is_dir() and not path.is_symlink()
-        if whole: shutil.copytree(path, new/path.name, symlinks=True, copy_function=_link)
-        else: _link(path, new/path.name)
+_KIND = FolderKind('SoftSegments.save', 'segments.json', _ours)
 
-# %% ../nbs/10_result.ipynb #232769aa
-def _exchange(a, b):
-    "Two folders change places; in one move where the system has one, so that neither is ever missing."
-    if sys.platform == 'linux':
-        here, exchange = -100, 2                                     # AT_FDCWD, RENAME_EXCHANGE
-        rename = getattr(ctypes.CDLL(None), 'renameat2', None)
-        if rename and rename(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0: return
-    aside = a.with_name(a.name + '-old')
-    b.rename(aside)
-    try: a.rename(b)
-    finally: aside.rename(a if b.exists() else b)
-
-def _publish(work, folder, overwrite):
-    "Give the finished folder `work` the name `folder`. Raises FileExistsError if another got it first."
-    replaces = overwrite and folder.exists()
-    if replaces: _keep_others(folder, work)
-    for path in (*work.glob('*.*'), work): to_disk(path)
-    if replaces: _exchange(work, folder)
-    else:
-        try: work.rename(folder)
-        except OSError:
-            if folder.exists(): _tell_exists(folder, True)
-            raise
-    to_disk(folder.parent)
-
-# %% ../nbs/10_result.ipynb #aef128cd
 def new_folder(folder, overwrite):
-    "The folder to write, in an existing one that is made if need be. Raises FileExistsError or NotADirectoryError."
-    folder = checks.expanded(folder).resolve()
-    ours = (folder/'segments.json').exists()
-    if folder.exists() and not (overwrite and ours): _tell_exists(folder, ours or not overwrite)
-    try: folder.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        got = f'{folder.parent}, which is a file or lies below one'
-        checks.require(False, f'a folder in which {folder.name} can be made', got, error=NotADirectoryError)
-    return folder
-
-def _tell_exists(folder, ours):
-    todo = 'choose a new folder or set overwrite=True' if ours else 'choose a new folder'
-    why = 'one that exists' if ours else 'one that was not written by SoftSegments.save'
-    checks.require(False, 'a new folder', f'{folder}, {why}', todo, FileExistsError)
+    "The folder that `SoftSegments.save` would write. Raises FileExistsError or NotADirectoryError."
+    return folder_to_write(folder, _KIND, overwrite)
 
 # %% ../nbs/10_result.ipynb #06b326ad
 def _read(folder):
@@ -147,15 +96,7 @@ class SoftSegments:
         overwrite:bool=False, # an older result in this folder may be replaced
     ) -> Path: # the folder
         "Write to `folder`, whole or not at all. Raises FileExistsError, NotADirectoryError or OSError."
-        with checks.writable(folder):
-            folder = new_folder(folder, overwrite)
-            work = Path(tempfile.mkdtemp(prefix='.sss-', dir=folder.parent))
-            try:
-                _write(self, work, everything)
-                work.chmod(0o755)
-                _publish(work, folder, overwrite)
-            finally: shutil.rmtree(work, ignore_errors=True)
-        return folder
+        return write_folder(folder, lambda work: _write(self, work, everything), _KIND, overwrite)
 
     @classmethod
     def load(cls,

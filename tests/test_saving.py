@@ -32,7 +32,7 @@ def test_overwriting_keeps_what_is_not_ours(tmp_path):
 
 @pytest.mark.parametrize('system', ['linux', 'another'])
 def test_overwriting_without_an_exchange_of_names(tmp_path, monkeypatch, system):
-    monkeypatch.setattr(result.sys, 'platform', system)
+    monkeypatch.setattr(files.sys, 'platform', system)
     target = segments('A').save(tmp_path/'o')
     (target/'mine.txt').write_text('mine')
     segments('B').save(target, overwrite=True)

@@ -6,12 +6,18 @@
 __all__ = ['to_disk', 'write_atomic', 'encode_image', 'save_image', 'load_image']
 
 # %% ../../nbs/pictures/01_files.ipynb #3d1bc1e5
+import ctypes
 import os
 import secrets
+import shutil
 import struct
+import sys
+import tempfile
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,11 +36,24 @@ def to_disk(path):
     try: os.fsync(number)
     finally: os.close(number)
 
+def _give_name(part, path, overwrite):
+    "Give the finished file `part` the name `path`. Raises FileExistsError if it is taken."
+    if overwrite: return os.replace(part, path)
+    try: os.link(part, path)
+    except FileExistsError: raise
+    except OSError:                           # a file system without links: take the name, then fill it
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.replace(part, path)
+
 def write_atomic(
     path,       # file to write, str or Path, in a folder that exists
     data:bytes, # its whole content
+    overwrite:bool=True, # a file of this name may be replaced
 ) -> Path: # the same path
-    "Write `data` so that `path` is never half-written. Raises FileNotFoundError if its folder does not exist."
+    """Write `data` so that `path` is never half-written.
+
+    Raises FileNotFoundError if its folder does not exist, FileExistsError if the name is taken and not to be
+    overwritten, or OSError."""
     path = checks.expanded(path)
     checks.existing_folder(path.parent, f'a folder for {path.name}', 'make it first: Path(folder).mkdir(parents=True)')
     part = path.with_name(f'.{secrets.token_hex(4)}.part')
@@ -42,10 +61,91 @@ def write_atomic(
         try:
             part.write_bytes(data)
             to_disk(part)
-            os.replace(part, path)
+            _give_name(part, path, overwrite)
             to_disk(path.parent)
+        except FileExistsError:
+            checks.free_name(path)
+            raise
         finally: part.unlink(missing_ok=True)
     return path
+
+# %% ../../nbs/pictures/01_files.ipynb #a70084cd
+class FolderKind(NamedTuple):
+    "What is written as a folder."
+    writer:str    # who writes it, for messages
+    mark:str      # the file by which such a folder is known
+    ours:Callable # of a folder: the names in it that were written, not put there by someone else
+
+def _link(old, new):
+    try: os.link(old, new, follow_symlinks=False)
+    except OSError: shutil.copy2(old, new, follow_symlinks=False)    # a file system without links
+
+def _keep_others(old, new, ours):
+    "What is in the folder `old` beside the names `ours` is in `new`, too."
+    for path in old.iterdir():
+        if path.name in ours or (new/path.name).exists(): continue
+        whole = path.is_dir() and not path.is_symlink()
+        if whole: shutil.copytree(path, new/path.name, symlinks=True, copy_function=_link)
+        else: _link(path, new/path.name)
+
+# %% ../../nbs/pictures/01_files.ipynb #e377ea4b
+def _exchange(a, b):
+    "Two folders change places; in one move where the system has one, so that neither is ever missing."
+    if sys.platform == 'linux':
+        here, exchange = -100, 2                                     # AT_FDCWD, RENAME_EXCHANGE
+        rename = getattr(ctypes.CDLL(None), 'renameat2', None)
+        if rename and rename(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0: return
+    aside = a.with_name(a.name + '-old')
+    b.rename(aside)
+    try: a.rename(b)
+    finally: aside.rename(a if b.exists() else b)
+
+def _publish(work, folder, kind, overwrite):
+    "Give the finished folder `work` the name `folder`. Raises FileExistsError if another got it first."
+    replaces = overwrite and folder.exists()
+    if replaces: _keep_others(folder, work, kind.ours(folder))
+    for path in (*work.glob('*.*'), work): to_disk(path)
+    if replaces: _exchange(work, folder)
+    else:
+        try: work.rename(folder)
+        except OSError:
+            checks.free_name(folder, 'folder')
+            raise
+    to_disk(folder.parent)
+
+# %% ../../nbs/pictures/01_files.ipynb #e849aef0
+def folder_to_write(
+    folder,         # str or Path
+    kind:FolderKind,
+    overwrite:bool, # one of the same kind may be replaced
+) -> Path: # the same, absolute
+    "A folder that may be written, in one that is made if need be. Raises FileExistsError or NotADirectoryError."
+    folder = checks.expanded(folder).resolve()
+    ours = (folder/kind.mark).exists()
+    if not (overwrite and ours):
+        checks.free_name(folder, 'folder', '' if ours or not overwrite else f'was not written by {kind.writer}')
+    try: folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        got = f'{folder.parent}, which is a file or lies below one'
+        checks.require(False, f'a folder in which {folder.name} can be made', got, error=NotADirectoryError)
+    return folder
+
+def write_folder(
+    folder,          # str or Path
+    fill:Callable,   # writes what belongs into an empty folder, its argument
+    kind:FolderKind,
+    overwrite:bool=False, # one of the same kind may be replaced; what else is in it stays
+) -> Path: # the folder
+    "Write a folder whole or not at all. Raises FileExistsError, NotADirectoryError or OSError."
+    with checks.writable(folder):
+        folder = folder_to_write(folder, kind, overwrite)
+        work = Path(tempfile.mkdtemp(prefix='.sss-', dir=folder.parent))
+        try:
+            fill(work)
+            work.chmod(0o755)
+            _publish(work, folder, kind, overwrite)
+        finally: shutil.rmtree(work, ignore_errors=True)
+    return folder
 
 # %% ../../nbs/pictures/01_files.ipynb #cf482056
 def _chunk(kind, data):
