@@ -56,15 +56,20 @@ class Stages:
     "The seconds of each stage, summed if it comes again, and a bar that names the stage that runs."
     def __init__(self,
         total:int, # number of stages
-        show:bool, # the bar
-    ): self.timings, self.bar = {}, tqdm(total=total, disable=not show)
+        show,      # the bar: True or False; or a function that is told (stage, how many are done, of how many)
+    ):
+        self.tell = show if callable(show) else None
+        self.timings, self.bar = {}, tqdm(total=total, disable=self.tell is not None or not show)
+        self.done, self.total = 0, total
 
     @contextmanager
     def __call__(self, name):
         self.bar.set_description(name)
+        if self.tell: self.tell(name, self.done, self.total)
         began = time.perf_counter()
         yield
         self.timings[name] = self.timings.get(name, 0) + time.perf_counter() - began
+        self.done += 1
         self.bar.update()
 
     def __enter__(self): return self

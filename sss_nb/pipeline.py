@@ -96,7 +96,7 @@ def _check_run(image, params, seed, clusters='clusters', max_memory=None, progre
     seconds, memory = estimate_seconds(shape, params), estimate_memory(shape, params)
     todo = 'fewer eigenvectors, a smaller matting_radius or a smaller image take less'
     if seconds > 3600: warnings.warn(f'this will take about {seconds/3600:.0f} hours; {todo}', stacklevel=4)
-    elif progress and seconds > 60: tqdm.write(f'about {seconds/60:.0f} minutes and {memory/1e9:.1f} GB')
+    elif progress is True and seconds > 60: tqdm.write(f'about {seconds/60:.0f} minutes and {memory/1e9:.1f} GB')
     return params
 
 def check_repulsion(diagonal, lam, params):
@@ -248,7 +248,7 @@ def semantic_soft_segmentation(
     max_memory:float=None, # bytes to make the working size fit into; None: the usual size, or MemoryError
     device='auto',      # 'cpu', 'cuda' …; 'auto' is CUDA where there is one; a torch.device takes torch's way always
     seed:int=0,         # of everything random; STABLE draws nothing
-    progress:bool=True, # show a bar
+    progress=True,      # show a bar; or a function, which is told (stage, how many are done, of how many)
 ) -> SoftSegments:
     """Semantic soft segmentation (sec. 3): a few soft layers that follow the objects of a photograph.
 
@@ -295,7 +295,7 @@ def spectral_matting(
     layers:int=5,       # groups in the result; None: the components themselves
     params=OFFICIAL,    # matting epsilon and radius, feature preparation and eigenvalue method are read from it
     seed:int=0,
-    progress:bool=True,
+    progress=True,      # as in `semantic_soft_segmentation`
 ) -> SoftSegments:
     """Spectral matting (Levin et al. 2008), grouped by features for comparison as in sec. 4.1.
 
