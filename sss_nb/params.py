@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFICIAL', 'PAPER', 'STABLE', 'PRESETS', 'EXACT_PIXELS', 'SAMPLED', 'Params', 'preset', 'uses_multilevel',
-           'working_shape', 'estimate_memory', 'estimate_seconds', 'free_memory', 'check_memory', 'fitting']
+           'working_shape', 'estimate_memory', 'estimate_seconds', 'free_memory', 'largest_fitting', 'check_memory',
+           'fitting']
 
 # %% ../nbs/09_params.ipynb #cb86a4fe
 from dataclasses import dataclass, fields, replace
@@ -190,6 +191,19 @@ def free_memory(
     return min(free, limit - used + cached)
 
 # %% ../nbs/09_params.ipynb #eebfb549
+def largest_fitting(
+    shape,                  # (h, w) of the image
+    params:Params=OFFICIAL,
+    available:int=None,     # bytes; None asks `free_memory`
+) -> tuple:                 # (h, w): `shape` itself, or smaller, as `load_image(max_size=...)` makes it; () if none
+    "The largest picture of these proportions, at most this one, that fits into memory."
+    available, longer = free_memory() if available is None else available, max(shape[:2])
+    side = longer
+    while min(size := tuple(round(n*side/longer) for n in shape[:2])) >= 3:
+        if estimate_memory(size, params) <= available: return size
+        side = int(.99*side)
+    return ()
+
 def check_memory(
     shape,                  # (h, w) of the image
     params:Params=OFFICIAL,
@@ -198,14 +212,9 @@ def check_memory(
     "Raise MemoryError if an image of this shape would not fit, with the estimate and a size that would."
     available = free_memory() if available is None else available
     need = estimate_memory(shape, params)
-    if need > available: _tell_memory(shape, params, need, available)
-
-def _tell_memory(shape, params, need, available):
-    scale = 1.
-    def smaller(): return [max(3, int(s*scale)) for s in shape[:2]]
-    while scale > .01 and estimate_memory(smaller(), params) > available: scale *= .95
-    h, w = smaller()
-    advice = f'resize it to about {w} x {h} or free memory' if scale > .01 else 'free memory'
+    if need <= available: return
+    size, advice = largest_fitting(shape, params, available), 'free memory'
+    if size: advice = f'resize it to about {size[1]} x {size[0]} (max_size={max(size)}) or free memory'
     raise MemoryError(f'an image of {shape[1]} x {shape[0]} pixels needs about {need/1e9:.1f} GB, '
                       f'and {available/1e9:.1f} GB are free; {advice}')
 

@@ -151,7 +151,7 @@ def transformer_features(
     return resize_image(network_features(seen, _patch_net(model, mean, sd, gh, gw), device), (h, w))
 
 # %% ../../nbs/networks/06_sources.ipynb #ece72402
-SOURCES = ('default', 'classical', 'dinov2:NAME')
+SOURCES = ('default', 'classical', 'dinov2:NAME', 'FILE.safetensors')
 
 def feature_map(
     source,           # None, a name, an array, a path or a torch.nn.Module, see the table above
@@ -174,14 +174,17 @@ def feature_map(
 def is_source_name(
     source, # what was given as `features`
 ) -> bool:
-    "Whether it is a text that names a source: without an ending, as a file has one, or with a colon and no file."
-    if not isinstance(source, str): return False
+    """Whether it names a way to compute features, and no file of them: a text without an ending, or with a colon where
+    there is no such file, or a file of weights."""
+    if not isinstance(source, (str, os.PathLike)): return False
     path = Path(source)
-    return not path.suffix or ':' in source and not path.exists()
+    if path.suffix.lower() == '.safetensors': return True
+    return isinstance(source, str) and (not path.suffix or ':' in source and not path.exists())
 
 def _named_features(source, image, device):
     if source == 'default': return default_features(image, device), source
     if source == 'classical': return classical_features(image), source
+    if str(source).lower().endswith('.safetensors'): return _kept_features(source, image, device)
     expected = f"a source among {', '.join(SOURCES)}, an array, a file or a network"
     checks.require(source.startswith('dinov2:'), expected, repr(source), _OFFLINE)
     name = source.removeprefix('dinov2:')
@@ -190,6 +193,11 @@ def _named_features(source, image, device):
     return transformer_features(image, name, device), f'dinov2:{word}'
 
 # %% ../../nbs/networks/06_sources.ipynb #466ecea0
+def _kept_features(path, image, device):
+    "Features of a network in a file."
+    from sss_nb.networks.core import load_weights
+    return _module_features(load_weights(path), image, device), Path(path).name
+
 def _module_features(net, image, device):
     "Features of any torch module, enlarged where they are coarser than the image."
     import torch
