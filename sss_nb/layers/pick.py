@@ -71,8 +71,8 @@ def read_marks(
     told = Marks([_disc(shape, p, 'a point') for p in points], [_disc(shape, p, 'a point') for p in background])
     if scribbles is not None:
         drawn = checks.per_pixel('scribbles', scribbles, shape)
-        told.object += [(drawn > 0).astype(float)]*(drawn > 0).any()
-        told.background += [(drawn < 0).astype(float)]*(drawn < 0).any()
+        told.object += [(drawn > 0).astype(float)]*bool((drawn > 0).any())
+        told.background += [(drawn < 0).astype(float)]*bool((drawn < 0).any())
     checks.require(box is None or mask is None, 'a box or a mask', 'both', 'leave one out')
     if box is not None: told.inside = _boxed(shape, box)
     if mask is not None: told.inside, told.whole = _masked(shape, mask), True
