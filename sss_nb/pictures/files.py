@@ -152,13 +152,16 @@ def _chunk(kind, data):
     "A chunk of a PNG file: length, name, content, CRC-32."
     return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
-def _png16(samples):
-    "A PNG file of `samples`, (h, w, 1 to 4) uint16."
+def _png16(samples, profile=b'', exif=b''):
+    "A PNG file of `samples`, (h, w, 1 to 4) uint16, with an ICC profile and EXIF data where given."
     h, w, c = samples.shape
     color_type = {1: 0, 2: 4, 3: 2, 4: 6}[c]          # grey, grey + alpha, RGB, RGBA
     rows = b''.join(b'\0' + row.tobytes() for row in samples.astype('>u2'))
     header = struct.pack('>2I5B', w, h, 16, color_type, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + _chunk(b'IHDR', header) + _chunk(b'IDAT', zlib.compress(rows)) + _chunk(b'IEND', b'')
+    about = _chunk(b'iCCP', b'ICC profile\0\0' + zlib.compress(profile)) if profile else b''
+    if exif: about += _chunk(b'eXIf', exif)
+    return b''.join([b'\x89PNG\r\n\x1a\n', _chunk(b'IHDR', header), about, _chunk(b'IDAT', zlib.compress(rows)),
+                     _chunk(b'IEND', b'')])
 
 # %% ../../nbs/pictures/01_files.ipynb #0f4dff84
 _FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.tif': 'TIFF', '.tiff': 'TIFF'}
