@@ -45,12 +45,12 @@ def _write(segments, path, format, everything):
     else: segments.export(f'{path}/' if format == 'png' else path, overwrite=True)
 
 # %% ../nbs/plumbing/batch.ipynb #268dab19
-def _is_file_of_features(features):
+def is_file_of_features(features):
     return isinstance(features, (str, Path)) and not is_source_name(features)
 
-def _photograph(path, features, params, max_size, fit, memory):
+def sized_photograph(path, features, params, max_size, fit, memory):
     "The picture in the size that was asked for. Raises MemoryError if it takes more than `memory` bytes."
-    if _is_file_of_features(features): return path
+    if is_file_of_features(features): return path
     image = load_image(path, max_size=max_size)
     size = largest_fitting(image.shape, params, memory) if fit else ()
     if size and size != image.shape[:2]: image = np.clip(resize_image(image, size), 0, 1)
@@ -65,11 +65,13 @@ def segment_file(
     params:Params=STABLE,
     everything:bool=False, # save eigenvectors and matrices too
     *,
+    layers=None,           # as in `semantic_soft_segmentation`
     formats=('folder',),   # words of `ENDINGS`
     made=(),               # those that are there from an earlier run with the same numbers
     max_size:int=None,     # a larger photograph is made smaller, to this height or width
     fit:bool=False,        # one that takes more memory than there is, too
     memory:int=None,       # bytes that there are; None: what is free
+    device='auto',         # as in `semantic_soft_segmentation`
     progress=False,        # as in `semantic_soft_segmentation`
 ) -> dict: # what the list says about this file
     "Segment one file and write its layers. Returns an entry of the manifest, of a failure too."
@@ -78,8 +80,9 @@ def segment_file(
         try:
             if 'folder' in made: segments = SoftSegments.load(output_path(path, target, 'folder'))
             else:
-                image = _photograph(path, features, params, max_size, fit, memory)
-                segments = semantic_soft_segmentation(image, features, params=params, progress=progress)
+                image = sized_photograph(path, features, params, max_size, fit, memory)
+                segments = semantic_soft_segmentation(
+                    image, features, params=params, layers=layers, device=device, progress=progress)
             for f in formats: _write(segments, output_path(path, target, f), f, everything)
             h, w, n = segments.alphas.shape
             entry = dict(status='done', layers=n, height=h, width=w, seconds=round(time.perf_counter() - began, 2))
@@ -130,8 +133,8 @@ def _stat(path):
 def _about(path, how):
     "What must not have changed for a file to be done."
     made, features = json.loads(json.dumps(asdict(how['params']))), how['features']
-    return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, everything=how['everything'],
-                max_size=how['max_size'], fit=how['fit'])
+    same = {key: how[key] for key in ('layers', 'everything', 'max_size', 'fit')}
+    return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, **same)
 
 def _made(entry, about, path, target):
     "The formats that a file has from an earlier run with the same numbers."
@@ -233,24 +236,26 @@ def _workers(asked, scheduler, n):
     return 0 if alone else min(n, max(1, usable_cores()//2))
 
 # %% ../nbs/plumbing/batch.ipynb #0862fb57
-def _checked(features, params, everything, formats, max_size, fit):
+def _checked(features, params, layers, formats, everything, max_size, fit):
     "What is wanted of each photograph, for `segment_file`. Raises ValueError."
     ok = features is None or isinstance(features, (str, Path)) or callable(features)
     todo = 'each photograph has features of its own'
     checks.require(ok, 'features to be a name, a network or None', type(features).__name__, todo)
     resized = max_size is not None or fit
-    ok = not (resized and _is_file_of_features(features))
+    ok = not (resized and is_file_of_features(features))
     checks.require(ok, 'photographs in the size of their features', 'another, by max_size or fit', 'leave it out')
     if max_size is not None: checks.integer('max_size', max_size, least=3)
+    if layers not in (None, 'auto'): checks.integer('layers', layers, least=1)
+    checks.require(formats, 'formats', 'none', f'known are {", ".join(ENDINGS)}')
     for f in formats: checks.one_of('a format', f, ENDINGS)
-    return dict(features=features, params=preset(params), everything=everything, formats=list(formats),
-                max_size=max_size, fit=fit)
+    return dict(features=features, params=preset(params), layers=layers, everything=everything, max_size=max_size,
+                fit=fit, formats=list(dict.fromkeys(formats)))
 
 def _chosen(source, features, formats):
     "The photographs by name. Raises ValueError."
     files = find_photographs(source)
     if set(formats) - {'folder'}: _named(files, lambda p: p.stem)
-    one = len(files) == 1 or not _is_file_of_features(features)
+    one = len(files) == 1 or not is_file_of_features(features)
     checks.require(one, 'one photograph for a file of features', len(files), 'segment each by itself')
     return _named(files, lambda p: p.name)
 
@@ -261,6 +266,7 @@ def soft_segment_folder(
     *,
     features=None,    # a name, a network, or None, as in `semantic_soft_segmentation`
     params=STABLE,    # a `Params`, or 'stable', 'official' or 'paper'
+    layers=None,      # as in `semantic_soft_segmentation`
     formats=('folder',),   # words of `ENDINGS`
     everything:bool=False, # save eigenvectors and matrices too, in a folder
     max_size:int=None,     # larger photographs are made smaller, to this height or width
@@ -268,6 +274,7 @@ def soft_segment_folder(
     max_memory:float=None, # bytes for all processes; None: what is free
     workers:int=None, # processes on this machine, 0: this one; None: half the cores if there is Dask, for one picture 0
     scheduler:str=None, # address of a Dask scheduler, such as 'tcp://host:8786', which has workers of its own
+    device='auto',    # as in `semantic_soft_segmentation`
     overwrite:bool=True, # layers that were made with other numbers may be replaced
     progress:bool=True,    # show a bar
     report=None,      # a function that is told (name, entry) of each photograph that was made, when it is
@@ -277,7 +284,7 @@ def soft_segment_folder(
     In a script, call it below `if __name__ == '__main__':`, for workers are new processes. Raises ImportError without
     Dask where workers are asked for, FileNotFoundError, FileExistsError, NotADirectoryError, OSError or ValueError
     where there is nothing to do."""
-    how = _checked(features, params, everything, formats, max_size, fit)
+    how = _checked(features, params, layers, formats, everything, max_size, fit) | dict(device=device)
     files, target = _chosen(source, features, formats), checks.expanded(target)
     plan = _Plan(files, target, how, overwrite)
     workers = _workers(workers, scheduler, len(plan.todo))
