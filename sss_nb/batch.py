@@ -290,7 +290,7 @@ def soft_segment_folder(
     workers = _workers(workers, scheduler, len(plan.todo))
     if max_memory is not None: checks.positive('max_memory', max_memory)
     memory = max_memory or (free_memory() if workers > 1 else None)
-    tasks = plan.tasks(memory and int(memory/max(workers, 1)))
+    tasks = plan.tasks(memory and int(memory/max(workers, 1)), elsewhere=bool(workers or scheduler))
     for name, entry in _all_results(tasks, workers, scheduler, progress) if tasks else ():
         plan.note(name, entry)
         if report: report(name, plan.entries[name])
@@ -311,17 +311,17 @@ class _Plan:
         if not overwrite:
             _check_free({n: files[n] for n in self.todo}, target, self.entries, self.about, how['formats'])
 
-    def tasks(self, memory):
+    def tasks(self, memory, elsewhere):
         "(name, arguments, more arguments) of `segment_file`, noted as waiting."
         if not self.todo: return []
         waiting = {n: dict(status='waiting', formats=self.made[n]) | self.about[n] for n in self.todo}
         _note(self.target, waiting)
-        return [(n, *self._task(n, memory)) for n in self.todo]
+        return [(n, *self._task(n, memory, elsewhere)) for n in self.todo]
 
-    def _task(self, name, memory):
+    def _task(self, name, memory, elsewhere):
         made, how = self.made[name], self.how
         missing = [f for f in how['formats'] if f not in made]
-        places = str(self.files[name].resolve()), str(self.target.resolve())
+        places = [str(p.resolve() if elsewhere else p) for p in (self.files[name], self.target)]
         return places, how | dict(formats=missing, made=made, memory=memory)
 
     def note(self, name, entry):

@@ -325,5 +325,91 @@ def _describe(
     if as_json: return _answer(json.dumps(about))
     _answer(f'{photo}: {d} channels of {w} x {h} pixels ({source}): {out}, {picture}')
 
+# %% ../nbs/plumbing/cli.ipynb #445ad96e
+_READERS = dict(bsds500='bsds500', camvid='camvid', coco='coco_stuff', ade20k='ade20k', cityscapes='cityscapes')
+
+def _numbers(option, text, n=None):
+    "The whole numbers of a text with commas. Raises ValueError."
+    parts = text.split(',')
+    if not all(p.strip().isdecimal() for p in parts) or n not in (None, len(parts)):
+        raise ValueError(f'expected {n or "some"} whole numbers with commas for {option}, got {text}')
+    return tuple(map(int, parts))
+
+def _dataset(kind, where, split, ending, void):
+    "The samples of a folder. Raises as the readers of `learning.datasets` do."
+    from sss_nb.learning import datasets
+    if kind == 'plain': return datasets.plain_folder(where, ending=ending, void=void)
+    return getattr(datasets, _READERS[kind])(where, *[split]*(split is not None))
+
+def _network(word, channels, widths):
+    "An untrained network, the shipped one, or one from a file. Raises ValueError for sizes that it does not have."
+    from sss_nb.networks.core import find_architecture, load_weights
+    from sss_nb.pictures.registry import data_dir
+    sizes = {name: value for name, value in dict(channels=channels, widths=widths).items() if value}
+    if word != 'superpixel' and sizes: raise ValueError(f'expected --{[*sizes][0]} with --network superpixel, got {word}')
+    if word == 'superpixel': return find_architecture('SuperpixelNet')(**sizes)
+    return load_weights(data_dir()/'weights/small.safetensors' if word == 'small' else word)
+
+# %% ../nbs/plumbing/cli.ipynb #bfa877cf
+_Kind = Annotated[Literal['plain', 'bsds500', 'camvid', 'coco', 'ade20k', 'cityscapes'], typer.Option(
+    help='How the data are laid out; plain: photo.jpg with photo_label.png, 255 for what nobody knows.')]
+_Network = Annotated[str, typer.Option(
+    metavar='small|superpixel|FILE', help='small: the network that ships, trained on; superpixel: that of Verma et '
+    'al., from nothing; or a .safetensors file, trained on.')]
+
+def _weights(folder, validated, net, about):
+    "Keep the best weights, or the last ones, in a file. Returns it and what is known of them."
+    from sss_nb.learning.training import load_checkpoint, read_log
+    from sss_nb.networks.core import save_weights
+    step = load_checkpoint(folder/('best.pt' if validated else 'last.pt'), net)
+    found = {k: v for e in read_log(folder) if e['step'] == step for k, v in e.items() if k != 'rate'}
+    return save_weights(net, folder/'network.safetensors', **about, **found), found
+
+@app.command('train', epilog=_examples(
+    'sss train photos --validation others --out run', 'sss train CamVid --kind camvid --validation val --out run',
+    'sss segment photo.jpg --features run/network.safetensors'))
+def _train(
+    data: Annotated[Path, typer.Argument(metavar='DATA', help='A folder of photographs with label maps.')],
+    out: Annotated[Path, typer.Option(metavar='DIR', help='Folder for the log, checkpoints and network.safetensors.')],
+    kind: _Kind = 'plain',
+    split: Annotated[str | None, typer.Option(metavar='NAME', help='Part of a data set; else its usual one.')] = None,
+    validation: Annotated[str | None, typer.Option(
+        metavar='DIR|NAME', help='A plain folder, or a split of the data set, by which the best weights are chosen.')] = None,
+    ending: Annotated[str, typer.Option(metavar='TEXT', help='plain: what ends a label map.')] = '_label.png',
+    void: Annotated[str, typer.Option(metavar='N,N', help='plain: labels that mean nothing.')] = '255',
+    network: _Network = 'small',
+    channels: Annotated[int | None, typer.Option(metavar='N', help='superpixel: of the features; else 128.')] = None,
+    widths: Annotated[str | None, typer.Option(metavar='N,N,N', help='superpixel: of its blocks; else 64,128,256.')] = None,
+    steps: Annotated[int, typer.Option(help='Batches.')] = 2000, batch: Annotated[int, typer.Option(help='Crops.')] = 4,
+    crop: Annotated[str, typer.Option(metavar='H,W', help='Of a crop; multiples of the stride of the network.')] = '288,288',
+    loss: Annotated[Literal['superpixel', 'pixel'], typer.Option(help='Pairs of superpixels, or of pixels.')] = 'superpixel',
+    rate: Annotated[float, typer.Option(help='The learning rate to begin with.')] = 1e-3,
+    precision: Annotated[Literal['float32', 'bfloat16', 'float16'], typer.Option(help='float16: CUDA only.')] = 'float32',
+    seed: Annotated[int, typer.Option(help='Of everything random.')] = 0, device: _Device = 'auto',
+    workers: Annotated[int, typer.Option(help='Threads that prepare batches.')] = 1,
+    as_json: _Json = False, quiet: _Quiet = False, debug: _Debug = False,
+):
+    """A network of your own.
+
+    It learns which pixels belong to one object, from photographs with label maps. The same command goes on where
+    it was broken off."""
+    import torch
+
+    from sss_nb.learning.training import Settings, train
+    settings = Settings(steps=steps, batch=batch, crop=_numbers('--crop', crop, 2), loss=loss, learning_rate=rate,
+                        precision=precision, seed=seed)
+    def samples(where, part): return _dataset(kind, where, part, ending, _numbers('--void', void))
+    images = samples(data, split)
+    held = validation and samples(*((validation, None) if kind == 'plain' else (data, validation)))
+    torch.manual_seed(seed)
+    net, every = _network(network, channels, _numbers('--widths', widths) if widths else None), max(1, steps//8)
+    with _interruptible('nothing was saved yet'):
+        train(net, images, out, settings, validation=held or None, device=device, workers=workers,
+              validate_every=every, checkpoint_every=every, progress=_bar_wanted(quiet))
+    path, found = _weights(out, bool(held), net, dict(data=f'{len(images)} photographs', network=network, seed=seed))
+    if as_json: return _answer(json.dumps(dict(file=str(path), images=len(images), **found)))
+    auc = f', pair AUC {found["validation_auc"]:.3f}' if held else ''
+    _answer(f'{path}: step {found["step"]} of {steps}, {len(images)} photographs{auc}')
+
 # %% ../nbs/plumbing/cli.ipynb #16894d88
 if __name__ == '__main__' and '__file__' in globals(): raise SystemExit(main())
