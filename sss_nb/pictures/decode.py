@@ -222,9 +222,13 @@ def _keyed(stored, key):
     return np.dstack([floats, (stored != np.array(key)).any(-1).astype(float)])
 
 # %% ../../nbs/pictures/00b_decode.ipynb #b03afd34
+def _decoded(data):
+    "Samples of an image file, as they are, and its colour profile or None."
+    return _deep_tiff(data) or _deep_pnm(data) or _pillow(data)
+
 def decode_image(
     data:bytes, # the content of an image file
 ) -> np.ndarray: # (h, w, 1 to 4) uint8, or floats in [0, 1]: grey, grey + alpha, RGB or RGBA; upright, in sRGB
     "The samples of an image file. Raises ValueError, or what Pillow and tifffile raise for damaged files."
-    samples, profile = _deep_tiff(data) or _deep_pnm(data) or _pillow(data)
+    samples, profile = _decoded(data)
     return _to_srgb(samples, profile) if profile else samples
