@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from .. import checks
+from .colors import composite, project_colors
 from ..pictures.decode import _decoded, _moved, _tiff_page, _to_srgb, decode_image
 from ..pictures.files import FolderKind, _png16, folder_to_write, write_atomic, write_folder
 
@@ -38,24 +39,21 @@ def visible_alphas(
     clear = np.cumprod(1 - opacities[..., :0:-1], axis=-1)[..., ::-1]
     return np.concatenate([opacities[..., :-1]*clear, opacities[..., -1:]], axis=-1)
 
-# %% ../../nbs/layers/05_files.ipynb #39f9d3d2
-def _meet(colors, weights, picture, peak=1):
-    "Colours (h, w, n, 3) in [0, peak], changed as little as needed for the sum of weight times colour to be `picture`."
-    weights = weights[..., None]
-    for _ in range(weights.shape[2]):
-        gap = (picture - (weights*colors).sum(2))[:, :, None]
-        if abs(gap).max() < 1e-9: break
-        free = weights*np.where(gap > 0, colors < peak, colors > 0)
-        colors = np.clip(colors + gap*free/np.maximum((weights*free).sum(2, keepdims=True), 1e-12), 0, peak)
-    return colors
+# %% ../../nbs/layers/05_files.ipynb #42fd6e31
+def _fitted(colors, weights, picture):
+    "The nearest colours (h, w, n, 3) in [0, 1] whose mixture with the weights (h, w, n) is `picture`."
+    h, w, n = weights.shape
+    shares = weights.reshape(-1, n).T
+    channels = [project_colors(colors[..., c].reshape(-1, n).T, shares, picture[..., c].ravel()) for c in range(3)]
+    return np.stack(channels, axis=-1).transpose(1, 0, 2).reshape(h, w, n, 3)
 
 # %% ../../nbs/layers/05_files.ipynb #b96284f9
 def _stack(colors, alphas, picture, peak):
     "(h, w, n, 4) whole numbers from 0 to `peak` (255 or 65535): stacked layers that show `picture` (h, w, 3)."
     alphas = np.where(alphas < .5/peak, 0, alphas)
     opacities = np.round(peak*over_alphas(alphas/alphas.sum(-1, keepdims=True)))
-    colors = _meet(peak*colors, visible_alphas(opacities/peak), peak*picture, peak)
-    levels = np.round(colors)*(opacities > 0)[..., None]
+    colors = _fitted(colors, visible_alphas(opacities/peak), picture)
+    levels = np.round(peak*colors)*(opacities > 0)[..., None]
     return np.concatenate([levels, opacities[..., None]], axis=-1).astype(np.uint8 if peak == 255 else np.uint16)
 
 # %% ../../nbs/layers/05_files.ipynb #a9a78b40
@@ -169,7 +167,7 @@ def _in_profile(colors, alphas, picture, profile):
     moved = _by_rows(picture.shape, float, lambda r: _converted(picture[r], transform))
     def rows(r):
         c = colors[r]
-        return _meet(_converted(c.reshape(len(c), -1, 3), transform).reshape(c.shape), alphas[r], moved[r])
+        return _fitted(_converted(c.reshape(len(c), -1, 3), transform).reshape(c.shape), alphas[r], moved[r])
     return _by_rows(colors.shape, float, rows), moved
 
 def _layers(colors, alphas, names=None, profile=None, exif=None):
@@ -179,7 +177,7 @@ def _layers(colors, alphas, names=None, profile=None, exif=None):
     colors = checks.shaped('colors', checks.unit_range(colors), (*alphas.shape, 3), todo)
     names = _checked_names(names, alphas.shape[-1])
     with checks.readable('exif', 'EXIF data', 'leave it out'): exif = _upright_exif(exif) if exif else b''
-    picture = np.einsum('hwn,hwnc->hwc', alphas, colors).clip(0, 1)
+    picture = composite(colors, alphas).clip(0, 1)
     if profile: colors, picture = _in_profile(colors, alphas, picture, profile)
     return _Layers(colors, alphas, names, picture, profile or _SRGB_BYTES, exif)
 
