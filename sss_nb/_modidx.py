@@ -684,6 +684,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'sss_nb.pictures.files.to_disk': ('pictures/files.html#to_disk', 'sss_nb/pictures/files.py'),
                                        'sss_nb.pictures.files.write_atomic': ( 'pictures/files.html#write_atomic',
                                                                                'sss_nb/pictures/files.py')},
+            'sss_nb.pictures.light': { 'sss_nb.pictures.light.to_linear': ('pictures/light.html#to_linear', 'sss_nb/pictures/light.py'),
+                                       'sss_nb.pictures.light.to_srgb': ('pictures/light.html#to_srgb', 'sss_nb/pictures/light.py')},
             'sss_nb.pictures.registry': { 'sss_nb.pictures.registry._advice': ( 'pictures/registry.html#_advice',
                                                                                 'sss_nb/pictures/registry.py'),
                                           'sss_nb.pictures.registry._checkout': ( 'pictures/registry.html#_checkout',

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from .. import checks
+from .light import to_srgb
 
 # %% ../../nbs/pictures/00b_decode.ipynb #664d121c
 _OTHER_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}  # big, little, native byte order
@@ -169,9 +170,7 @@ def _regamma(samples, exponent):
     if abs(exponent - 1/2.2) < .01: return samples
     colors = samples.shape[2] - (samples.shape[2] in (2, 4))
     v = samples/255 if samples.dtype == np.uint8 else samples
-    light = v[..., :colors]**(1/exponent)
-    tone = np.where(light <= .0031308, 12.92*light, 1.055*light**(1/2.4) - .055)
-    return np.dstack([tone, v[..., colors:]])
+    return np.dstack([to_srgb(v[..., :colors]**(1/exponent)), v[..., colors:]])
 
 # %% ../../nbs/pictures/00b_decode.ipynb #78f635e2
 def _open(data):
