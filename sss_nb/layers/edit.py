@@ -135,14 +135,16 @@ def recolor(
 # %% ../../nbs/layers/04_edit.ipynb #2dc47cac
 def poster(
     picture:np.ndarray, # (h, w, 3) in [0, 1]
-    levels:int=5,       # values that each channel can have, at least 2
+    levels:int=6,       # of lightness, black and white among them, at least 2
     smooth:float=.1,    # weight of flatness, above 0
 ) -> np.ndarray: # (h, w, 3) in [0, 1]
     "Flat areas of few colours. Raises ValueError for less than two levels."
     from skimage.restoration import denoise_tv_chambolle
     checks.integer('levels', levels, least=2)
     flat = denoise_tv_chambolle(picture, checks.positive('smooth', smooth), channel_axis=-1)
-    return np.round(np.clip(flat, 0, 1)*(levels - 1))/(levels - 1)
+    lab = _to_oklab(np.clip(flat, 0, 1))
+    lab[..., 0] = np.round(lab[..., 0]*(levels - 1))/(levels - 1)
+    return _from_oklab(lab)
 
 def stylise(
     colors:np.ndarray, # (h, w, n, 3) in [0, 1], sRGB
@@ -339,6 +341,6 @@ def move(
     new_alphas, opened = _over(alphas, chosen, there(_shares(alphas, chosen, _room(alphas, front), .01)), front)
     new = _with_colors(colors, chosen, _moved_colors(colors[:, :, chosen], alphas[:, :, chosen], there))
     hole = _inpainted(colors, alphas, chosen, behind)[:, :, None]
-    share = opened/np.maximum(opened + alphas[:, :, behind].sum(-1), 1e-12)
+    left = opened/np.maximum(alphas[:, :, chosen].sum(-1), 1e-6)
     seen = colors[:, :, behind]
-    return _with_colors(new, behind, seen + share[..., None, None]*(hole - seen)), new_alphas
+    return _with_colors(new, behind, seen + left[..., None, None]*(hole - seen)), new_alphas
