@@ -18,6 +18,8 @@ from ..pictures.light import to_linear, to_srgb
 def _stack(colors, alphas):
     "Colours and alphas that belong together, as float64. Raises ValueError."
     a = checks.alphas(alphas)
+    off = abs(a.sum(-1) - 1).max()
+    checks.require(off < .05, 'alphas that sum to 1', f'sums off by {off:.2g}', 'take all layers: segments.clipped')
     todo = 'make them for these alphas: layer_colors(image, alphas)'
     return checks.shaped('colors', np.asarray(colors, dtype=np.float64), (*a.shape, 3), todo), a
 
@@ -42,7 +44,7 @@ def all_but(
     layers,            # numbers of layers, one or several
 ) -> list: # the numbers of all others
     "The layers that were not chosen. Raises ValueError for a number that does not exist."
-    n = np.shape(alphas)[-1]
+    n = checks.alphas(alphas).shape[2]
     chosen = _chosen(layers, n)
     return [k for k in range(n) if k not in chosen]
 
@@ -187,16 +189,16 @@ def _room(alphas, front): return np.clip(1 - alphas[:, :, front].sum(-1), 0, 1)
 def _behind(alphas, chosen, front): return [k for k in range(alphas.shape[2]) if k not in [*chosen, *front]]
 
 def _over(alphas, chosen, cover, front):
-    "Alphas in which the chosen layers cover the share `cover` of the room past `front`, and what came to light."
+    "Alphas in which the chosen layers cover the share `cover` of the room past `front`, and how much that opened."
     room, behind, new = _room(alphas, front), _behind(alphas, chosen, front), alphas.copy()
     new[:, :, chosen] = room[..., None]*cover
     if not behind: return new, np.zeros(room.shape)
     was = alphas[:, :, behind].sum(-1)
     now = np.maximum(room - new[:, :, chosen].sum(-1), 0)
     shrunk = alphas[:, :, behind]*(np.minimum(now, was)/np.maximum(was, 1e-12))[..., None]
-    light = np.maximum(now - was, 0)
-    new[:, :, behind] = shrunk + light[..., None]*_shares(alphas, behind, was, .5)
-    return new, light
+    opened = np.maximum(now - was, 0)
+    new[:, :, behind] = shrunk + opened[..., None]*_shares(alphas, behind, was, .5)
+    return new, opened
 
 # %% ../../nbs/layers/04_edit.ipynb #cfe184ca
 def insert_layer(
@@ -222,9 +224,9 @@ def insert_layer(
 def _convolved(values, kernel):
     "`values` (h, w, ...) spread by `kernel`, mirrored at the edges."
     rows, columns = (n//2 for n in kernel.shape)
-    others = values.ndim - 2
-    wide = np.pad(values, [(rows, rows), (columns, columns)] + [(0, 0)]*others, 'symmetric')
-    spread = fftconvolve(wide, kernel.reshape(kernel.shape + (1,)*others), 'valid', axes=(0, 1))
+    more = values.ndim - 2
+    wide = np.pad(values, [(rows, rows), (columns, columns)] + [(0, 0)]*more, 'symmetric')
+    spread = fftconvolve(wide, kernel.reshape(kernel.shape + (1,)*more), 'valid', axes=(0, 1))
     return np.maximum(spread, 0)
 
 def _unmultiplied(light, alphas, otherwise):
