@@ -30,17 +30,18 @@ from scipy.ndimage import binary_erosion
 from scipy.sparse.linalg import eigsh
 from threadpoolctl import threadpool_limits
 
-from . import checks, constrained, eigen, multilevel, pipeline, relaxed
+from . import checks, constrained, eigen, levels, multilevel, pipeline, relaxed
 from .affinity.matting import matting_affinity
 from .eigen import smallest_eigenpairs
 from .features import classical_features, reduce_features
 from .laplacian import graph_laplacian
+from .levels import Stages
 from .params import STABLE, uses_multilevel, working_shape
 from .petsc import PETSc
 from .pictures.files import load_image, write_atomic
 from .pictures.registry import fetch
 from .pictures.resize import resize_image
-from .pipeline import Stages, semantic_soft_segmentation
+from .pipeline import semantic_soft_segmentation
 from .process import usable_cores
 from .relaxed import LayerSystem, image_gradient, solve_relaxed, sparsity_exponent
 from .sparsity import sparsity_weights
@@ -225,12 +226,12 @@ def _ritz(watch, result, L, X, n, *_, **__):
 
 # %% ../nbs/plumbing/benchmarks.ipynb #481747d4
 COUNTS = {
-    (pipeline, 'superpixels_of'): _first_through, (pipeline, '_matting'): _windows,
-    (pipeline, 'semantic_affinity'): _through, (pipeline, 'color_affinity'): _through,
-    (pipeline, '_laplacian'): _first_through, (eigen, '_attempt'): _eigensolve,
+    (pipeline, 'superpixels_of'): _first_through, (levels, 'matting_of'): _windows,
+    (levels, 'semantic_affinity'): _through, (levels, 'color_affinity'): _through,
+    (pipeline, 'laplacian_of'): _first_through, (eigen, '_attempt'): _eigensolve,
     (eigen, '_solve_all'): _eigensolve, (multilevel, 'rayleigh_ritz'): _ritz,
     (pipeline, 'init_segments'): _through, (constrained, 'reweighted_step'): _grams, (pipeline, 'grouped_by'): _through,
-    (pipeline, 'guided_upsample'): _through, (pipeline, 'raised_laplacian'): _windows,
+    (levels, 'guided_upsample'): _through, (levels, 'raised_laplacian'): _windows,
     (relaxed, 'solve_relaxed'): _gradients}
 
 # %% ../nbs/plumbing/benchmarks.ipynb #8f480c79

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from . import checks
+from .levels import Stages, raised_levels
 from .networks.sources import feature_map
 from sss_nb.params import (
     PRESETS,
@@ -29,7 +30,7 @@ from sss_nb.params import (
 )
 from .petsc import PETSc, root_cause
 from .pictures.files import load_image
-from .pipeline import Stages, one_layer, raised_levels, semantic_soft_segmentation, to_describe
+from .pipeline import one_layer, semantic_soft_segmentation, to_describe
 from .result import SoftSegments, new_folder
 from .strips import Sharing, segment_in_strips
 

@@ -13,6 +13,15 @@ import scipy.sparse as sp
 from . import checks
 from .clustering import init_segments
 from .constrained import layer_shares, not_faded, sampled_pixels, sparse_coefficients
+from sss_nb.levels import (
+    gradient_of,
+    raised_laplacian,
+    raised_levels,
+    relaxed_above,
+    relaxed_below,
+    relaxed_layers,
+    superpixel_links,
+)
 from sss_nb.multilevel import (
     best_combinations,
     corrected,
@@ -26,21 +35,7 @@ from sss_nb.multilevel import (
 from .params import SAMPLED, working_shape
 from .petsc import ConvergenceError, PETSc
 from .pictures.resize import resize_image
-from sss_nb.pipeline import (
-    check_repulsion,
-    gradient_of,
-    grouped_by,
-    outweighed,
-    raised_laplacian,
-    raised_levels,
-    relaxed_above,
-    relaxed_below,
-    relaxed_layers,
-    sparsity_of,
-    superpixel_links,
-    superpixels_of,
-    three_channels,
-)
+from .pipeline import check_repulsion, grouped_by, outweighed, sparsity_of, superpixels_of, three_channels
 from .relaxed import RowParts
 from .upsample import guided_upsample
 
@@ -345,15 +340,23 @@ def segment_in_strips(
     with stage('first clusters'): first = team.by_first(clusters).astype(int)
     with stage('constrained sparsification'):
         initial = team.joined(_initial(lam, V, first, strip, p)).reshape(*size, -1)
-    with stage('grouping'): grouped = team.by_first(lambda: grouped_by(initial, features, values, p, seed))
+    with stage('grouping'): groups = _shared_groups(initial, features, values, p, seed, team)
+    grouped = groups['grouped_segments']
     with stage('relaxed sparsification'):
         rows, gradient = slice(strip.first, strip.last), gradient_of(small, p)
         step = relaxed_layers if size == shape else relaxed_below
         start = step(grouped[rows], L, None if gradient is None else gradient[rows], p)
     if size == shape: alphas = team.joined(start, everywhere=False)
     else: alphas = _through_levels(start, grouped, small, image, shape, W, p, team, stage)
-    return dict(alphas=alphas, superpixels=labels, features=features, eigenvalues=lam, initial_segments=initial,
-                grouped_segments=grouped)
+    return groups | dict(alphas=alphas, image=image, superpixels=labels, features=features, eigenvalues=lam,
+                         initial_segments=initial)
+
+def _shared_groups(initial, features, values, params, seed, team):
+    "The groups that the first process finds, on all of them."
+    found = grouped_by(initial, features, values, params, seed) if team.rank == 0 else {}
+    names = ('initial_features', 'membership', 'grouped_segments')
+    shared = {name: team.by_first(lambda name=name: found[name]) for name in names}
+    return shared | dict(membership=shared['membership'].astype(int))
 
 def _through_levels(start, grouped, small, image, shape, W, params, team, stage):
     "The layers at the full size, on the first process."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checks
-from .colors import color_code, layer_colors
+from .colors import color_code, palette
 from .files import write_atomic
 from .registry import figures_dir
 
@@ -20,7 +20,7 @@ from .registry import figures_dir
 def overlay(
     image:np.ndarray,       # (h, w, 3) float64 in [0, 1], RGB
     alphas:np.ndarray,      # (h, w, n), or an object with `.alphas`
-    colors:np.ndarray=None, # (n, 3) in [0, 1]; None takes `layer_colors(n)`
+    colors:np.ndarray=None, # (n, 3) in [0, 1]; None takes `palette(n)`
     strength:float=.6,      # share of the colours, 0 (grey image) to 1 (`color_code`)
 ) -> np.ndarray: # (h, w, 3) in [0, 1]
     "The colour-coded layers over the grey image. Raises ValueError if sizes differ or `strength` is outside [0, 1]."
@@ -103,7 +103,7 @@ def _frame(ax, color):
 def show_segments(
     alphas:np.ndarray,      # (h, w, n), or an object with `.alphas`
     image:np.ndarray=None,  # (h, w, 3) in [0, 1]; shown too, with the overlay, where given
-    colors:np.ndarray=None, # (n, 3) in [0, 1]; None takes `layer_colors(n)`
+    colors:np.ndarray=None, # (n, 3) in [0, 1]; None takes `palette(n)`
     names:list=None,        # one for each layer, for the titles; None numbers them from 1
     strips:bool=True,       # show every alpha
     ncols:int=5,            # pictures in a row
@@ -113,7 +113,7 @@ def show_segments(
     "Soft segments as in the paper's figures. Raises what `color_code`, `overlay` and `show_images` raise."
     a = checks.alphas(alphas, None if image is None else image.shape)
     n = a.shape[2]
-    colors = layer_colors(n) if colors is None else np.asarray(colors, dtype=np.float64)
+    colors = palette(n) if colors is None else np.asarray(colors, dtype=np.float64)
     images, titles = [color_code(a, colors)], [f'{n} layers']
     if image is not None: images, titles = [image, *images, overlay(image, a, colors)], ['image', *titles, 'overlay']
     frames = np.full((len(images), 3), np.nan)
