@@ -600,8 +600,8 @@ class _Session:
         return self
 
 # %% ../nbs/plumbing/explorer.ipynb #445fa4b5
-_MISSING = ('If you read this in place of a page, the browser lacks the widgets: pip install ipywidgets anywidget where '
-            'JupyterLab is installed, start it again, and load the page again.')
+_MISSING = ('If you read this in place of a page, the browser lacks the widgets: pip install ipywidgets anywidget '
+            'where JupyterLab is installed, start it again, and load the page again.')
 
 class _Seen(_Session):
     "What a session shows."
@@ -873,9 +873,10 @@ _STYLE = '''
 .sss-line.widget-box { flex-flow: row wrap; align-items: center; gap: 6px 10px; overflow: visible; }
 @container (min-width: 860px) {
   .sss-columns.widget-box { grid-template-columns: minmax(0, 1fr) 330px; gap: 28px; } }
-.sss-frame { position: relative; width: min(100%, calc(80vh * var(--ratio, 1.5))); margin: 0; cursor: crosshair;
+.sss-stage { background: var(--jp-layout-color2, #f0f0f0); border-radius: 4px; }
+.sss-frame { position: relative; width: min(100%, calc(72vh * var(--ratio, 1.5))); margin: 0 auto; cursor: crosshair;
   line-height: 0; user-select: none; }
-.sss-image { width: 100%; border-radius: 3px; }
+.sss-image { width: 100%; }
 .sss-frame:focus-visible { outline: 3px solid #2a7de1; outline-offset: 2px; }
 .sss-marks > div, .sss-cursor { position: absolute; transform: translate(-50%, -50%); pointer-events: none; }
 .sss-mark { width: 11px; height: 11px; border-radius: 50%; border: 2px solid #fff; background: #1a7f37;
@@ -900,18 +901,19 @@ _CONTROLS = '''
 .sss-explorer .widget-checkbox { width: auto; }
 .sss-explorer .widget-checkbox > .widget-label { display: none; }
 .sss-explorer .mod-active { background: #1f5fae; color: #fff; }
-.sss-layer.widget-box { display: grid; grid-template-columns: 18px 22px minmax(0, 1fr) auto; align-items: center;
+.sss-layer.widget-box { display: grid; grid-template-columns: 16px 18px minmax(0, 1fr) 34px auto; align-items: center;
   gap: 8px; overflow: visible; }
 .sss-chip { display: block; width: 16px; height: 22px; border-radius: 3px; }
 .sss-head { font-weight: 600; font-size: 14px; line-height: 20px; margin: 0; }
 .sss-note { min-height: 20px; line-height: 20px; margin: 0; overflow-wrap: anywhere; }
 .sss-wrong { color: var(--jp-error-color0, #a11); }
-.sss-run progress { width: 160px; vertical-align: middle; margin-right: 8px; }
+.sss-run { line-height: 32px; }
+.sss-run progress { width: 120px; vertical-align: middle; margin-right: 8px; }
 '''
 
 # %% ../nbs/plumbing/explorer.ipynb #3c454667
-_LABEL = ('Photograph with its layers. The arrow keys move a cursor, with Shift in larger steps. Enter picks the object '
-          'at the cursor, Shift and Enter add to it, Alt and Enter take away.')
+_LABEL = ('Photograph with its layers. The arrow keys move a cursor, with Shift in larger steps. Enter picks the '
+          'object at the cursor, Shift and Enter add to it, Alt and Enter take away.')
 
 @lru_cache(1)
 def _picture_class():
@@ -979,13 +981,13 @@ def _picture_controls():
     return dict(
         view=_choice('View', _VIEW_WORDS), how=_choice('A click', _HOW_WORDS),
         undo=_button('Undo', 'Undo the last step (Ctrl+Z)'), redo=_button('Redo', 'Do it again (Ctrl+Y)'),
-        index=_slider('Number', 'Which segment or eigenvector is shown', min=1, max=1),
+        index=_slider('Number', 'Which one is shown', min=1, max=1),
         run=HTML(), stop=_button('Cancel', 'End the run; what is shown stays'), note=HTML())
 
 def _panel_controls():
     from ipywidgets import Checkbox, ColorPicker, Dropdown
     return dict(
-        layers=_slider('Layers', 'Number of layers, from the tree', min=1, max=2),
+        layers=_slider('How many', 'Number of layers, from the tree', min=1, max=2),
         merge=_button('Merge ticked', 'Make one layer of those that are ticked'),
         opacity=_slider('Opacity', "Of the layers' colours", min=0., max=1., step=.05, readout_format='.0%'),
         background=Dropdown(options=_BACKGROUND_WORDS, description='Background', tooltip='Behind the object'),
@@ -1003,6 +1005,7 @@ class _Controls:
         from ipywidgets import HTML
         self.explorer, self.rows = explorer, []
         self.canvas = _picture_class()()
+        self.canvas.add_class('sss-stage')
         self.__dict__.update(_picture_controls() | _panel_controls())
         self.rows_box, self.place = _box('part'), HTML(f'<p class="sss-note">in {escape(str(explorer.folder))}</p>')
         self.needing = [self.view, self.how, self.layers, self.merge, self.opacity, self.background]
@@ -1010,9 +1013,8 @@ class _Controls:
         self.box = _box('explorer', _box('columns', self._left(), self._panel()))
 
     def _left(self):
-        above = _box('line', self.view, self.undo, self.redo)
-        below = _box('line', self.how)
-        return _box('left', above, self.canvas, self.index, below, _box('line', self.run, self.stop), self.note)
+        above = _box('line', self.view, self.undo, self.redo, self.run, self.stop)
+        return _box('left', above, self.index, self.canvas, _box('line', self.how, self.note))
 
     def _panel(self):
         return _box(
@@ -1087,7 +1089,9 @@ class _Showing(_Controls):
         self.view.value, self.background.value = state.view, state.background
         self.color.value, self.path.value = state.color, state.picture
         stacks = dict(segments=self.explorer.scene.segments, eigenvectors=self.explorer.scene.eigenvectors)
-        if state.view in stacks: self.index.max = max(1, stacks[state.view].shape[-1])
+        if state.view in stacks:
+            self.index.max = max(1, stacks[state.view].shape[-1])
+            self.index.description = state.view.removesuffix('s').capitalize()
         self.index.value = state.index + 1
         shown = {self.index: state.view in stacks, self.color: state.background == 'colour',
                  self.path: state.background == 'picture'}
@@ -1113,7 +1117,9 @@ class _Showing(_Controls):
 
     def _show_note(self):
         kind = 'role="alert" class="sss-note sss-wrong"' if self.explorer.wrong else 'role="status" class="sss-note"'
-        self.note.value = f'<p {kind}>{escape(self.explorer.notice)}</p>'
+        empty = self.explorer.state.view == 'object' and self.explorer.scene and self.explorer.object()[0] is None
+        hint = 'Click an object in the picture.' if empty else ''
+        self.note.value = f'<p {kind}>{escape(self.explorer.notice or hint)}</p>'
 
 # %% ../nbs/plumbing/explorer.ipynb #9d7b9ebd
 class _Page(_Showing):
