@@ -636,6 +636,7 @@ class _Seen(_Session):
 
     def marks(self):
         "[x, y, kind] of each point, as shares of width and height."
+        if self.state.view not in ('layers', 'object'): return []
         h, w = self.shape or (1, 1)
         kinds = dict(pick=self.state.points, away=self.state.away)
         return [[(x + .5)/w, (y + .5)/h, kind] for kind, points in kinds.items() for x, y in points]
@@ -877,7 +878,7 @@ _STYLE = '''
 .sss-frame { position: relative; width: min(100%, calc(72vh * var(--ratio, 1.5))); margin: 0 auto; cursor: crosshair;
   line-height: 0; user-select: none; }
 .sss-image { width: 100%; }
-.sss-frame:focus-visible { outline: 3px solid #2a7de1; outline-offset: 2px; }
+.sss-frame:focus-visible { outline: 3px solid #2a7de1; outline-offset: -3px; }
 .sss-marks > div, .sss-cursor { position: absolute; transform: translate(-50%, -50%); pointer-events: none; }
 .sss-mark { width: 11px; height: 11px; border-radius: 50%; border: 2px solid #fff; background: #1a7f37;
   box-shadow: 0 0 0 1px #000a; }
@@ -898,7 +899,9 @@ _CONTROLS = '''
 .sss-explorer [role=slider]:focus-visible { outline: 3px solid #2a7de1; outline-offset: 1px; }
 .sss-explorer .widget-slider, .sss-explorer .widget-text, .sss-explorer .widget-dropdown,
 .sss-explorer .widget-colorpicker { width: 100%; }
-.sss-explorer .widget-checkbox { width: auto; }
+.sss-explorer .widget-checkbox { width: auto; align-items: center; height: auto; }
+.sss-explorer .widget-checkbox label { display: flex; align-items: center; gap: 6px; }
+.sss-explorer .widget-checkbox input { margin: 0; width: 15px; height: 15px; }
 .sss-explorer .widget-checkbox > .widget-label { display: none; }
 .sss-explorer .mod-active { background: #1f5fae; color: #fff; }
 .sss-layer.widget-box { display: grid; grid-template-columns: 16px 18px minmax(0, 1fr) 34px auto; align-items: center;
