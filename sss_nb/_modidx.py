@@ -309,6 +309,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'sss_nb.explorer._carried': ('plumbing/explorer.html#_carried', 'sss_nb/explorer.py'),
                                  'sss_nb.explorer._checkered': ('plumbing/explorer.html#_checkered', 'sss_nb/explorer.py'),
                                  'sss_nb.explorer._choice': ('plumbing/explorer.html#_choice', 'sss_nb/explorer.py'),
+                                 'sss_nb.explorer._colors': ('plumbing/explorer.html#_colors', 'sss_nb/explorer.py'),
                                  'sss_nb.explorer._covering': ('plumbing/explorer.html#_covering', 'sss_nb/explorer.py'),
                                  'sss_nb.explorer._cuts': ('plumbing/explorer.html#_cuts', 'sss_nb/explorer.py'),
                                  'sss_nb.explorer._drawn': ('plumbing/explorer.html#_drawn', 'sss_nb/explorer.py'),

@@ -30,7 +30,7 @@ from scipy.optimize import linear_sum_assignment
 
 from . import checks
 from .params import STABLE, preset
-from .pictures.colors import palette
+from .pictures.colors import MAX_LAYERS, palette
 from .pictures.files import load_image, save_image
 from .pictures.registry import data_dir
 from .pictures.resize import resize_image
@@ -130,7 +130,7 @@ def _kept_numbers(
     "Numbers for new layers, each old one at most once, so that the areas that keep theirs are largest."
     new, old = linear_sum_assignment(-np.asarray(shared))
     given = {k: numbers[j] for k, j in zip(new, old, strict=True) if shared[k, j] > 0}
-    free = (n for n in count() if n not in given.values())
+    free = (n for n in count() if n not in numbers)     # a number that ends takes its name with it
     return [given[k] if k in given else next(free) for k in range(len(shared))]
 
 def _one_hot(groups):
@@ -226,10 +226,12 @@ def _layers_over(photo, alphas, colors, opacity):
     below = (1 - opacity)*photo + opacity*_grey(photo)
     return (1 - opacity)*below + opacity*(alphas @ colors)
 
+def _colors(layers): return palette(MAX_LAYERS)[np.array(layers, int) % MAX_LAYERS]
+
 def _layer_colors(state):
     "(layers, 3) float32: the colours of the layers by number; those beside a solo are dark."
     layers = state.layers
-    colors = palette(max(layers, default=0) + 1)[list(layers)]
+    colors = _colors(layers)
     if state.solo is not None: colors[np.array(layers) != state.solo] = .12
     return np.float32(colors)
 
@@ -1102,10 +1104,10 @@ class _Showing(_Controls):
         self.undo.disabled, self.redo.disabled = not self.explorer.history.past, not self.explorer.history.future
 
     def _show_layers(self, state):
-        shares, colors = self.explorer.shares(), palette(max(state.layers) + 1)
+        shares, colors = self.explorer.shares(), _colors(state.layers)
         while len(self.rows) < len(shares): self.rows.append(_Row(self))
-        for row, layer in zip(self.rows, state.layers, strict=False):
-            row.show(layer, state, shares[layer], colors[layer])
+        for row, layer, color in zip(self.rows, state.layers, colors, strict=False):
+            row.show(layer, state, shares[layer], color)
         boxes = tuple(row.box for row in self.rows[:len(shares)])
         if boxes != self.rows_box.children: self.rows_box.children = boxes
 
