@@ -888,7 +888,6 @@ _STYLE = '''
 .sss-cursor { display: none; width: 23px; height: 23px; border: 2px solid #fff; border-radius: 50%;
   box-shadow: 0 0 0 1px #000, inset 0 0 0 1px #000; }
 .sss-frame:focus-visible .sss-cursor { display: block; }
-.sss-said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 '''
 
 # %% ../nbs/plumbing/explorer.ipynb #9facb11e
@@ -908,6 +907,8 @@ _CONTROLS = '''
 .sss-explorer .mod-active { background: #1f5fae; color: #fff; }
 .sss-layer.widget-box { display: grid; grid-template-columns: 16px 18px minmax(0, 1fr) 34px auto; align-items: center;
   gap: 8px; overflow: visible; }
+.sss-layer .widget-label, .sss-layer .widget-checkbox span, .sss-said { position: absolute; width: 1px; height: 1px;
+  min-width: 0; overflow: hidden; clip-path: inset(50%); }
 .sss-chip { display: block; width: 16px; height: 22px; border-radius: 3px; }
 .sss-head { font-weight: 600; font-size: 14px; line-height: 20px; margin: 0; }
 .sss-note { min-height: 20px; line-height: 20px; margin: 0; overflow-wrap: anywhere; }
@@ -1046,7 +1047,7 @@ class _Row:
         from ipywidgets import HTML, Checkbox, ToggleButton
         self.layer, explorer = None, page.explorer
         self.tick, self.chip, self.share = Checkbox(indent=False), HTML(), HTML()
-        self.name, self.alone = _text('', ''), ToggleButton(description='Solo')
+        self.name, self.alone = _text('Name', 'Name'), ToggleButton(description='Solo')
         self.box = _box('layer', self.tick, self.chip, self.name, self.share, self.alone)
         page.on(self.name, lambda name: explorer.rename(self.layer, name))
         page.on(self.alone, lambda _: explorer.solo(self.layer))
@@ -1059,9 +1060,9 @@ class _Row:
         color = '#' + ''.join(f'{n:02x}' for n in _bytes(color))
         self.chip.value = f'<span class="sss-chip" style="background:{color}"></span>'
         self.share.value = f'{share:.0%}'
-        self.name.value, self.name.tooltip = name, f'Name of {name}, {share:.0%} of the picture'
+        self.name.value, self.name.description = name, f'Name of {name}, {share:.0%} of the picture'
         self.alone.value, self.alone.tooltip = layer == state.solo, f'Show {name} by itself'
-        self.tick.tooltip = f'Tick {name}, to merge it'
+        self.tick.description = f'Merge {name}'
 
 # %% ../nbs/plumbing/explorer.ipynb #58357da5
 class _Showing(_Controls):

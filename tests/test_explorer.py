@@ -204,7 +204,14 @@ class Page:
         for argument in ('headless=new', 'no-sandbox', 'disable-dev-shm-usage', 'disable-gpu', 'hide-scrollbars',
                          f'window-size={width},{height}'): options.add_argument(f'--{argument}')
         self.driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+        keys = webdriver.Keys
+        self.SHIFT, self.ALT, self.CONTROL, self.ENTER = keys.SHIFT, keys.ALT, keys.CONTROL, keys.ENTER
+        self.LEFT, self.RIGHT, self.UP, self.DOWN = keys.LEFT, keys.RIGHT, keys.UP, keys.DOWN
+        self.open(url)
+
+    def open(self, url):
         self.driver.get(url)
+        return self
 
     def js(self, code, *arguments): return self.driver.execute_script(code, *arguments)
     def all(self, css): return self.driver.find_elements('css selector', css)
@@ -243,7 +250,8 @@ class Page:
         frame, actions = self.one('.sss-frame'), ActionChains(self.driver)
         if key: actions.key_down(key)
         size = frame.size
-        actions.move_to_element_with_offset(frame, round((x - .5)*size['width']), round((y - .5)*size['height'])).click()
+        x, y = (round((at - .5)*size[side]) for at, side in ((x, 'width'), (y, 'height')))
+        actions.move_to_element_with_offset(frame, x, y).click()
         if key: actions.key_up(key)
         actions.perform()
 
@@ -251,9 +259,22 @@ class Page:
         from selenium.webdriver import ActionChains
         ActionChains(self.driver).send_keys(*keys).perform()
 
-    def chord(self, held, key):
+    def chord(self, held, *keys):
+        "Keys while another is held."
         from selenium.webdriver import ActionChains
-        ActionChains(self.driver).key_down(held).send_keys(key).key_up(held).perform()
+        ActionChains(self.driver).key_down(held).send_keys(*keys).key_up(held).perform()
+
+    def choose(self, name, option):
+        from selenium.webdriver.support.select import Select
+        Select(self.named(name)).select_by_visible_text(option)
+
+    def accessible(self):
+        "What a screen reader is told: role, name and whether it takes the focus, of all in the explorer."
+        nodes = self.driver.execute_cdp_cmd('Accessibility.getFullAXTree', {})['nodes']
+        properties = ({p['name']: p['value'].get('value') for p in n.get('properties', ())} for n in nodes)
+        said = [dict(role=n['role']['value'], name=n.get('name', {}).get('value', ''), focusable=p.get('focusable'))
+                for n, p in zip(nodes, properties, strict=True) if not n['ignored']]
+        return [node for node in said if node['role'] != 'RootWebArea']
 
     def button(self, text): return next(b for b in self.all('.sss-explorer button') if b.text == text)
 
@@ -272,23 +293,100 @@ def server(tmp_path_factory):
     yield server
     server.end()
 
-@pytest.fixture
-def page(server):
-    page = Page(server.url).finished()
+@pytest.fixture(scope='module')
+def browser():
+    page = Page('about:blank')
     yield page
     page.driver.quit()
+
+@pytest.fixture
+def page(server, browser):
+    "The page, newly opened, with its result."
+    return browser.open(server.url).finished()
 
 def changed(before, after):
     "Where two pictures differ by more than what JPEG does."
     return np.abs(before - after).max(-1) > 40
 
+PHOTO = np.uint8(255*SCENE).astype(int)
+
 @in_browser
-def test_an_object_is_picked_and_cut_out(page, server):
+def test_an_object_is_picked_and_its_background_replaced(page):
     start = page.pixels()
     page.click(.5, .5)
     page.finished()
-    assert 'Picked' in page.text('.sss-said') and page.all('.sss-pick')
-    picked = page.pixels()
-    kept = ~changed(picked, np.uint8(255*SCENE).astype(int))
-    assert kept[32, 32] and .02 < kept.mean() < .98
-    print(kept.mean(), changed(start, picked).mean())
+    assert page.text('.sss-said').startswith('Picked: column 32, row 3') and len(page.all('.sss-pick')) == 1
+    kept, dimmed = (~changed(page.pixels(), to) for to in (PHOTO, .3*PHOTO @ np.full((3, 3), 1/3)))
+    assert kept[32, 32] and kept.mean() > .02 and dimmed.mean() > .2      # the object as it was, the rest dimmed
+    page.choose('Background', 'One colour')
+    page.until(lambda: not changed(page.pixels()[dimmed & ~kept], np.full(3, 255)).any())
+    away = np.argwhere(dimmed & ~kept)[0]
+    page.click((away[1] + .5)/64, (away[0] + .5)/64, page.SHIFT)
+    page.finished()
+    assert not changed(page.pixels(), PHOTO)[tuple(away)]
+    page.click((away[1] + .5)/64, (away[0] + .5)/64, page.ALT)
+    page.until(lambda: len(page.all('.sss-away')) == 1 and changed(page.pixels(), PHOTO)[tuple(away)])
+    for _ in range(4): page.button('Undo').click()
+    page.until(lambda: (page.pixels() == start).all())
+    assert not page.button('Undo').is_enabled() and page.button('Redo').is_enabled()
+
+@in_browser
+def test_the_slider_makes_layers_and_rows(page):
+    rows, before = len(page.all('.sss-layer')), page.pixels()
+    page.named('How many').send_keys(page.LEFT)
+    page.until(lambda: len(page.all('.sss-layer')) == rows - 1)
+    assert changed(before, page.pixels()).mean() > .01
+    page.finished()
+    ticks = [box for box in page.all('.sss-layer input[type=checkbox]')]
+    for tick in ticks[:2]: tick.click()
+    page.button('Merge ticked').click()
+    page.until(lambda: len(page.all('.sss-layer')) == rows - 2)
+    name = page.one('.sss-layer input[type=text]')
+    name.clear()
+    name.send_keys('sky', page.ENTER)
+    page.button('Solo').click()
+    page.until(lambda: page.all('.sss-layer [aria-pressed=true]'))
+    assert page.one('.sss-layer input[type=text]').get_attribute('value') == 'sky'
+    page.one('.sss-frame').click()
+    for _ in range(6): page.chord(page.CONTROL, 'z')
+    page.until(lambda: len(page.all('.sss-layer')) == rows and (page.pixels() == before).all())
+    assert page.one('.sss-layer input[type=text]').get_attribute('value') == 'layer 1'
+    page.chord(page.CONTROL, 'y')
+    page.until(lambda: len(page.all('.sss-layer')) == rows - 1)
+
+@in_browser
+def test_keys_do_what_a_mouse_does(page):
+    page.js("document.querySelector('.sss-frame').focus()")
+    page.keys(page.RIGHT, page.RIGHT, page.DOWN)
+    page.until(lambda: page.text('.sss-said').startswith('column 33, row 32: layer'))
+    page.keys(page.ENTER)
+    page.until(lambda: len(page.all('.sss-pick')) == 1)
+    page.chord(page.SHIFT, page.UP, page.UP, page.UP)
+    page.chord(page.SHIFT, page.ENTER)
+    page.until(lambda: len(page.all('.sss-pick')) == 2)
+    page.chord(page.ALT, page.ENTER)
+    page.until(lambda: len(page.all('.sss-away')) == 1)
+    page.chord(page.CONTROL, 'z')
+    page.until(lambda: not page.all('.sss-away') and page.text('.sss-said') == 'Undone')
+
+@in_browser
+def test_every_control_has_a_name(page):
+    "As a screen reader is told by the browser, in each view."
+    for view in ('Segments', 'Eigenvectors', 'Object', 'Layers'):
+        page.button(view).click()
+        page.until(lambda view=view: page.button(view).get_attribute('aria-pressed') == 'true')
+        nameless = [node for node in page.accessible() if node['focusable'] and not node['name']]
+        assert not nameless, f'{view}: {nameless}'
+    roles = {node['role'] for node in page.accessible() if node['focusable']}
+    assert {'button', 'slider', 'textbox', 'checkbox', 'combobox', 'application'} <= roles
+
+@in_browser
+@pytest.mark.parametrize('width', [420, 1400])
+def test_it_fits(page, width):
+    page.driver.set_window_size(width, 900)
+    outside = page.until(lambda: page.js('''
+        const nodes = document.querySelectorAll('.sss-explorer :is(button, input, select, .sss-frame)');
+        const boxes = [...nodes].map(node => [node, node.getBoundingClientRect()]).filter(([_, box]) => box.width);
+        return boxes.map(([node, box]) => [node.outerHTML.slice(0, 80), box.left, box.right]);'''))
+    page.driver.set_window_size(1400, 1000)
+    assert all(0 <= left and right <= width for _, left, right in outside), outside
