@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from base64 import b64decode
 from dataclasses import replace
 
@@ -293,6 +295,9 @@ def server(tmp_path_factory):
     yield server
     server.end()
 
+def layers_in(path):
+    with Image.open(path) as file: return file.n_frames
+
 @pytest.fixture(scope='module')
 def browser():
     page = Page('about:blank')
@@ -304,11 +309,12 @@ def page(server, browser):
     "The page, newly opened, with its result."
     return browser.open(server.url).finished()
 
-def changed(before, after):
-    "Where two pictures differ by more than what JPEG does."
-    return np.abs(before - after).max(-1) > 40
+def changed(before, after, by=40):
+    "Where two pictures differ by more than JPEG makes them."
+    return np.abs(before - after).max(-1) > by
 
 PHOTO = np.uint8(255*SCENE).astype(int)
+GREY = (PHOTO @ [.2126, .7152, .0722])[..., None]
 
 @in_browser
 def test_an_object_is_picked_and_its_background_replaced(page):
@@ -316,7 +322,7 @@ def test_an_object_is_picked_and_its_background_replaced(page):
     page.click(.5, .5)
     page.finished()
     assert page.text('.sss-said').startswith('Picked: column 32, row 3') and len(page.all('.sss-pick')) == 1
-    kept, dimmed = (~changed(page.pixels(), to) for to in (PHOTO, .3*PHOTO @ np.full((3, 3), 1/3)))
+    kept, dimmed = ~changed(page.pixels(), PHOTO), ~changed(page.pixels(), .3*GREY + 5, by=12)
     assert kept[32, 32] and kept.mean() > .02 and dimmed.mean() > .2      # the object as it was, the rest dimmed
     page.choose('Background', 'One colour')
     page.until(lambda: not changed(page.pixels()[dimmed & ~kept], np.full(3, 255)).any())
@@ -390,3 +396,68 @@ def test_it_fits(page, width):
         return boxes.map(([node, box]) => [node.outerHTML.slice(0, 80), box.left, box.right]);'''))
     page.driver.set_window_size(1400, 1000)
     assert all(0 <= left and right <= width for _, left, right in outside), outside
+
+@in_browser
+def test_files_are_written_once_and_can_be_opened(page, server):
+    for old in server.folder.glob('scene-*'): old.unlink()
+    page.button('Export').click()
+    written = page.until(lambda: re.search(r'Written: (\S+)', page.text('.sss-note')))[1]
+    assert layers_in(written) == 5 and written == str(server.folder/'scene-layers.tif')
+    page.button('Export').click()
+    page.until(lambda: 'exists' in page.text('.sss-wrong'))              # said aloud, as an alert
+    assert page.one('.sss-wrong').get_attribute('role') == 'alert'
+    page.click(.5, .5)
+    page.choose('What', 'Object: cut out (.png)')
+    page.until(lambda: page.named('Name').get_attribute('value') == 'scene-object.png')
+    page.finished().button('Export').click()
+    written = page.until(lambda: re.search(r'Written: (\S+)', page.text('.sss-note')))[1]
+    with Image.open(written) as cut: samples = np.asarray(cut)
+    assert samples.shape == (64, 64, 4) and samples[32, 32, 3] > 200 and .02 < (samples[..., 3] > 128).mean() < .9
+    page.named('Name').clear()
+    page.named('Name').send_keys('nowhere/a.png', page.ENTER)
+    page.button('Export').click()
+    page.until(lambda: 'nowhere' in page.text('.sss-wrong'))
+    assert {p.name for p in server.folder.glob('scene-*')} == {'scene-layers.tif', 'scene-object.png'}
+    assert not list(server.folder.glob('.*')) and not list(server.folder.glob('nowhere*'))
+
+@in_browser
+def test_the_run_shows_its_stages_and_can_be_cancelled(tmp_path, browser):
+    "A larger photograph, by the page of `make explore` itself: a first look, the page in use meanwhile, the end of it."
+    save_image(tmp_path/'cat.png', load_image(fetch('chelsea'), max_size=448))
+    server = Server(ROOT/'nbs/tutorials/explore.ipynb', SSS_NB_PHOTO=str(tmp_path/'cat.png'))
+    page = browser.open(server.url)
+    try:
+        page.until(lambda: page.all('.sss-layer'))
+        look, stage = page.pixels(), page.text('.sss-run')
+        assert stage and page.one('.sss-run progress').accessible_name == 'Run'
+        page.named('How many').send_keys(page.LEFT, page.LEFT)
+        page.until(lambda: len(page.all('.sss-layer')) == 3 and changed(look, page.pixels()).any(), 3)
+        page.until(lambda: page.text('.sss-run') not in ('', stage))          # it goes on meanwhile
+        [worker] = [p for p in server.children() if '_serve' in ' '.join(p.cmdline())]
+        page.button('Cancel').click()
+        psutil.wait_procs([worker], 5)
+        assert not worker.is_running() and page.until(lambda: page.button('Run again'), 5)
+        assert len(page.all('.sss-layer')) == 3 and not page.button('Export').is_enabled()
+    finally: server.end()
+
+@in_browser
+def test_a_browser_that_goes_away_leaves_nothing_running(server):
+    own = Server(server.folder/'page.ipynb', '--MappingKernelManager.cull_interval=1',
+                 '--MappingKernelManager.cull_idle_timeout=2')
+    try:
+        page = Page(own.url)
+        page.until(lambda: page.all('.sss-frame'))
+        assert any('_serve' in ' '.join(p.cmdline()) for p in own.children())
+        for process in psutil.Process(page.driver.service.process.pid).children(recursive=True): process.kill()
+        page.driver.service.stop()
+        end = time.monotonic() + 60
+        while own.children() and time.monotonic() < end: time.sleep(.2)
+        assert not own.children()
+    finally: own.end()
+
+def test_the_page_is_for_this_machine_only(server):
+    sockets = psutil.Process(server.process.pid).net_connections('inet')
+    assert {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN} == {'127.0.0.1'}
+    with pytest.raises(urllib.error.HTTPError): urllib.request.urlopen(server.url.split('?')[0] + 'api/kernels')
+    with urllib.request.urlopen(server.url) as answer: policy = answer.headers['Content-Security-Policy']
+    assert policy.startswith("default-src 'self'") and 'http' not in policy and '*' not in policy
