@@ -793,6 +793,7 @@ function nameControls(root) {
     group.setAttribute('role', 'group');
     group.setAttribute('aria-label', group.querySelector('.widget-label').textContent);
   }
+  for (const node of root.querySelectorAll('button, [tabindex]')) node.dataset.lmSuppressShortcuts = 'true';
   for (const color of root.querySelectorAll('input[type=color]')) color.setAttribute('aria-label', 'Colour, chosen');
 }
 
@@ -808,7 +809,6 @@ function adopt(model, el) {
   const root = el.closest('.sss-explorer');
   if (!root || root.dataset.adopted) return;
   root.dataset.adopted = 'yes';
-  root.dataset.lmSuppressShortcuts = 'true';          // JupyterLab leaves our keys alone
   root.setAttribute('role', 'region');
   root.setAttribute('aria-label', 'Explorer of soft layers');
   root.addEventListener('keydown', event => {
@@ -832,6 +832,7 @@ function listen(model, frame, cursor) {
     const box = frame.getBoundingClientRect();
     at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     place(cursor, at);
+    frame.focus({ preventScroll: true });               // JupyterLab gave the focus to the cell
     send('click', event);
   });
   frame.addEventListener('keydown', event => {
