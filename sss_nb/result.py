@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -23,9 +23,14 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
 from . import checks
+from .grouping import group_labels, sum_segments
+from .layers.pick import Pick, pick_union, read_marks
+from .layers.tree import LayerNode, natural_layers, tree_of_layers
+from .levels import image_affinities, laplacian_of, layers_of_groups
 from .params import Params
 from .pictures.colors import color_code
 from .pictures.files import save_image, to_disk
+from .pictures.resize import resize_image
 
 # %% ../nbs/10_result.ipynb #facbd6ff
 ARRAYS = ('alphas', 'image', 'grouped_segments', 'initial_segments', 'initial_features', 'membership', 'superpixels',
@@ -141,6 +146,79 @@ class SoftSegments:
         a = np.clip(self.alphas, 0, 1)
         return a/a.sum(-1, keepdims=True)
 
+    @property
+    def areas(self) -> np.ndarray: # (n,) pixels at the working size
+        "The area of each initial segment."
+        return self.initial_segments.sum((0, 1))
+
+    @property
+    def tree(self) -> LayerNode:
+        "All layers there could be, from coarse to fine. Raises ValueError for a picture of one layer."
+        self._check_segments()
+        return tree_of_layers(self.initial_features, self.areas)
+
+    def with_layers(self,
+        layers,            # how many, at least 1, or 'auto': as many as `natural_layers` finds
+        relax:bool=True,   # False: at once, without the relaxed step
+        seed:int=0,        # of k-means, where the parameters have it
+    ) -> 'SoftSegments':
+        "The same segments in another number of layers. Raises ValueError for less than one."
+        n = natural_layers(self.tree) if layers == 'auto' else checks.integer('layers', layers, least=1)
+        self._check_segments()
+        of = group_labels(self.initial_features, self.areas, n, grouping=self.params.grouping, seed=seed)
+        return self._regrouped(of, relax)
+
+    def split(self,
+        layer:int,       # from 0
+        into:int=2,      # layers, at least 2
+        relax:bool=True, # False: at once, without the relaxed step
+    ) -> 'SoftSegments':
+        "One layer in several; new ones come last. Raises ValueError if it has no segments to be divided into."
+        self._check_segments()
+        own = np.flatnonzero(self.membership == checks.integer('layer', layer, least=0, most=self.membership.max()))
+        checks.integer('into', into, least=2, most=len(own), todo=f'the layer is made of {len(own)} segments')
+        parts = group_labels(self.initial_features[own], self.areas[own], into, grouping='tree')
+        of = self.membership.copy()
+        of[own] = np.where(parts == 0, layer, self.membership.max() + parts)
+        return self._regrouped(of, relax)
+
+    def merge(self,
+        layers, # two numbers or more, from 0
+    ) -> 'SoftSegments':
+        "Some layers as one, in the place of the first: alphas are added. Raises ValueError for fewer than two."
+        n, chosen = self.alphas.shape[-1], sorted(set(layers))
+        ok = len(chosen) > 1 and all(k in range(n) for k in chosen)
+        checks.require(ok, f'two or more different layers from 0 to {n - 1}', list(layers))
+        left = [k for k in range(n) if k not in chosen[1:]]
+        of = np.array([left.index(chosen[0] if k in chosen else k) for k in range(n)])
+        found = dict(alphas=sum_segments(self.alphas, of))
+        if self.membership is not None: found['membership'] = of[self.membership]
+        if self.grouped_segments is not None: found['grouped_segments'] = sum_segments(self.grouped_segments, of)
+        return replace(self, params=replace(self.params, layers=len(left)), **found)
+
+    def pick(self,
+        points=(),       # [(x, y), ...] on the object, in pixels: column and row
+        background=(),   # [(x, y), ...] on the background
+        *,
+        box=None,        # (left, top, right, bottom): the object lies inside
+        mask=None,       # (h, w) bool or in [0, 1], a rough mask of the object
+        scribbles=None,  # (h, w) numbers: above 0 on the object, below 0 on the background, 0 elsewhere
+        relax:bool=True, # False: no matte, the union at the working size alone
+    ) -> Pick:
+        "What was meant by marks: a union of initial segments and its matte. Raises as `read_marks`, `pick_union`."
+        self._check_segments()
+        marks = read_marks(self.alphas.shape[:2], points, background, box=box, mask=mask, scribbles=scribbles)
+        found = pick_union(self.initial_segments, self.initial_features, self._graph()[1], marks)
+        if relax: found.matte = self.matte(found.members)
+        return found
+
+    def matte(self,
+        members, # numbers of initial segments
+    ) -> np.ndarray: # (h, w) in [0, 1]
+        "The matte of a union of segments, relaxed as two layers: the union and the rest."
+        of = np.isin(np.arange(self.initial_segments.shape[-1]), list(members), invert=True).astype(int)
+        return np.clip(self._regrouped(of, relax=True).alphas[..., 0], 0, 1)
+
     def save(self,
         folder,               # a new folder, str or Path
         everything:bool=True, # False: no eigenvectors and no matrices
@@ -169,6 +247,26 @@ class SoftSegments:
         except Exception as e:
             todo = 'make the segments again and save them to a new folder'
             raise ValueError(f'{folder} cannot be read ({type(e).__name__}: {e}); {todo}') from e
+
+    def _check_segments(self):
+        "Raise ValueError where there is nothing to group again."
+        whole = all(a is not None for a in (self.image, self.initial_segments, self.initial_features, self.membership))
+        checks.require(whole, 'a result with its initial segments', 'one without', 'run the segmentation again')
+
+    def _graph(self):
+        "Affinities and Laplacian at the working size; made again where they were not kept."
+        W, small = self.affinities, resize_image(self.image, self.initial_segments.shape[:2])
+        if not W and self.superpixels is not None:
+            W = image_affinities(small, self.features, self.superpixels, self.params)
+        return W, laplacian_of(W, self.params)
+
+    def _regrouped(self, membership, relax):
+        "The segments in other groups, as layers."
+        grouped = sum_segments(self.initial_segments, membership)
+        steps = dict(relaxed_iterations=self.params.relaxed_iterations if relax else 0)
+        alphas, L = layers_of_groups(grouped, *self._graph(), self.image, replace(self.params, **steps))
+        return replace(self, alphas=alphas, laplacian=L, membership=membership, grouped_segments=grouped,
+                       params=replace(self.params, layers=grouped.shape[-1]))
 
     def __repr__(self):
         h, w, n = self.alphas.shape

@@ -153,7 +153,7 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'batch': ['checks', 'process', 'pictures', 'params', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
-    'run': ['checks', 'petsc', 'pictures', 'networks', 'params', 'result', 'pipeline', 'strips'],
+    'run': ['checks', 'petsc', 'levels', 'pictures', 'networks', 'params', 'result', 'pipeline', 'strips'],
 }
 
 def asked(path):
