@@ -2,7 +2,7 @@
 # 10 to 15 minutes the first time where PETSc must be compiled, nothing afterwards).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help figures render test lab prepare env hooks clean
+.PHONY: help figures render test lab explore browser prepare env hooks clean
 
 ENV_DIR ?= .venv
 export ENV_DIR
@@ -23,6 +23,16 @@ test: env  ## run every notebook at a small size, and the tests; some with ARGS=
 
 lab: env  ## open nbs/index.ipynb in JupyterLab, on this machine only
 	@$(run) jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) nbs/index.ipynb
+
+# without a screen Voilà would open a browser of the terminal
+screen = $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter-out Linux,$(shell uname)))
+
+explore: env  ## open a page with the layers of a photograph, on this machine only; yours with PHOTO=my.jpg
+	@$(run) SSS_NB_PHOTO="$(if $(PHOTO),$(abspath $(PHOTO)))" SSS_NB_FOLDER="$$PWD" \
+		voila --Voila.config_file_paths="$$PWD/tools" $(if $(screen),,--no-browser) $(ARGS) nbs/tutorials/explore.ipynb
+
+browser:  ## install chromium for the tests of that page, as root on Debian
+	@tools/get_browser.sh
 
 prepare: env  ## export the notebooks to sss_nb, test, clean the notebooks
 	@$(run) nbdev_export

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from .. import checks
+from .light import to_linear, to_srgb
 
 # %% ../../nbs/pictures/04_colors.ipynb #a9fc0a91
 _OKABE_ITO = np.array([[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0],
@@ -23,9 +24,8 @@ _VISION = dict(normal=np.eye(3),                       # Machado et al. 2009, se
 def _seen(colors):
     "CIELAB coordinates of `colors` (n, 3) for each kind of colour vision, (4, n, 3)."
     from skimage.color import rgb2lab
-    linear = np.where(colors <= .04045, colors/12.92, ((colors + .055)/1.055)**2.4)
-    seen = np.clip(linear @ np.array(list(_VISION.values())).transpose(0, 2, 1), 0, 1)
-    return rgb2lab(np.where(seen <= .0031308, 12.92*seen, 1.055*seen**(1/2.4) - .055))
+    seen = to_linear(colors) @ np.array(list(_VISION.values())).transpose(0, 2, 1)
+    return rgb2lab(to_srgb(np.clip(seen, 0, 1)))
 
 # %% ../../nbs/pictures/04_colors.ipynb #0ead3aba
 MAX_LAYERS = 40          # the most that segmentation starts from, sec. 3.4

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from .. import checks
+from .light import to_srgb
 
 # %% ../../nbs/pictures/00b_decode.ipynb #664d121c
 _OTHER_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}  # big, little, native byte order
@@ -169,9 +170,7 @@ def _regamma(samples, exponent):
     if abs(exponent - 1/2.2) < .01: return samples
     colors = samples.shape[2] - (samples.shape[2] in (2, 4))
     v = samples/255 if samples.dtype == np.uint8 else samples
-    light = v[..., :colors]**(1/exponent)
-    tone = np.where(light <= .0031308, 12.92*light, 1.055*light**(1/2.4) - .055)
-    return np.dstack([tone, v[..., colors:]])
+    return np.dstack([to_srgb(v[..., :colors]**(1/exponent)), v[..., colors:]])
 
 # %% ../../nbs/pictures/00b_decode.ipynb #78f635e2
 def _open(data):
@@ -222,9 +221,13 @@ def _keyed(stored, key):
     return np.dstack([floats, (stored != np.array(key)).any(-1).astype(float)])
 
 # %% ../../nbs/pictures/00b_decode.ipynb #b03afd34
+def _decoded(data):
+    "Samples of an image file, as they are, and its colour profile or None."
+    return _deep_tiff(data) or _deep_pnm(data) or _pillow(data)
+
 def decode_image(
     data:bytes, # the content of an image file
 ) -> np.ndarray: # (h, w, 1 to 4) uint8, or floats in [0, 1]: grey, grey + alpha, RGB or RGBA; upright, in sRGB
     "The samples of an image file. Raises ValueError, or what Pillow and tifffile raise for damaged files."
-    samples, profile = _deep_tiff(data) or _deep_pnm(data) or _pillow(data)
+    samples, profile = _decoded(data)
     return _to_srgb(samples, profile) if profile else samples

@@ -1,0 +1,230 @@
+"""Files with layers: what editors make of them, and that nothing is lost or half-written."""
+import errno
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from psd_tools import PSDImage
+from psd_tools.constants import Resource
+
+from sss_nb.layers import files
+from sss_nb.layers.colors import layer_colors
+from sss_nb.layers.files import FORMATS, export_layers, picture_profile, read_layers
+from sss_nb.pictures.files import load_image
+from sss_nb.pictures.registry import fetch
+from sss_nb.pictures.scene import SCENE_LAYERS, synthetic_layers
+
+ENDINGS = sorted(FORMATS.keys() - {'.tiff'})
+NAMES = ['Hintergrund', 'Ball in Fahrt', '目', 'box & lid', 'pelé']
+HALF = np.full((6, 5, 2, 3), .5), np.full((6, 5, 2), .5)          # the smallest layers that will do
+
+def tree(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+# -------------------------------------------------------------------------------------------- in the editors
+
+@pytest.fixture(scope='module')
+def photo():
+    "A photograph of 8 bits, and the alphas of a scene with five layers, which share many of its pixels."
+    image = np.round(255*load_image(fetch('chelsea'), max_size=160))/255
+    alphas = synthetic_layers(image.shape[:2])[1]
+    return image, layer_colors(image, alphas), alphas
+
+@pytest.fixture(scope='module')
+def home(tmp_path_factory):
+    "A home folder for the programs, in which they leave what they like."
+    path = tmp_path_factory.mktemp('home')
+    path.chmod(0o700)
+    return os.environ | dict(HOME=str(path), XDG_RUNTIME_DIR=str(path), XDG_CONFIG_HOME=str(path/'config'),
+                             XDG_DATA_HOME=str(path/'data'), XDG_CACHE_HOME=str(path/'cache'))
+
+def version(program):
+    try: done = subprocess.run([program, '--version'], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError): return ''
+    return done.stdout
+
+def levels(path): return np.asarray(Image.open(path).convert('RGB')).astype(int)
+
+GIMP = '''
+(let* ((image (car (gimp-file-load RUN-NONINTERACTIVE "{file}" "{file}"))) (layers (gimp-image-get-layers image))
+       (channels (gimp-image-get-channels image)))
+  (define (told word items)
+    (for-each (lambda (i) (gimp-message (string-append word (car (gimp-item-get-name i))))) (vector->list (cadr items))))
+  (told "layer:" layers)
+  (told "channel:" channels)
+  (if {perceptual}
+    (for-each (lambda (i) (gimp-layer-set-blend-space i LAYER-COLOR-SPACE-RGB-PERCEPTUAL)
+                          (gimp-layer-set-composite-space i LAYER-COLOR-SPACE-RGB-PERCEPTUAL))
+              (vector->list (cadr layers))))
+  (gimp-image-flatten image)
+  (file-png-save RUN-NONINTERACTIVE image (car (gimp-image-get-active-drawable image)) "{out}" "{out}" 0 9 0 0 0 0 0))
+'''
+
+def gimp(file, out, home, perceptual=False):
+    "The names that GIMP finds, as lines; the flattened picture goes to `out`."
+    if not shutil.which('gimp'): pytest.skip('there is no gimp: apt-get install gimp')
+    if '2.10' not in version('gimp'): pytest.skip('written in the Script-Fu of GIMP 2.10')
+    script = GIMP.format(file=file, out=out, perceptual='#t' if perceptual else '#f')
+    done = subprocess.run(['gimp', '-i', '-d', '-f', '-b', script, '-b', '(gimp-quit 0)'], env=home, timeout=300,
+                          capture_output=True, text=True)
+    assert out.exists(), done.stdout + done.stderr
+    return [line.removeprefix('script-fu-Warning: ') for line in done.stderr.splitlines()]
+
+@pytest.mark.parametrize('ending', ['.psd', '.tif'])
+def test_gimp_shows_the_photograph(photo, tmp_path, home, ending):
+    "It blends the pages of a TIFF in linear light unless told otherwise; the layers of a PSD as they were meant."
+    image, colors, alphas = photo
+    path = export_layers(tmp_path/f'a{ending}', colors, alphas, names=NAMES)
+    lines = gimp(path, tmp_path/'a.png', home, perceptual=ending == '.tif')
+    off = abs(levels(tmp_path/'a.png') - 255*image)
+    print(f'GIMP, {ending}: largest difference {off.max():.0f}/255, at {(off > .5).any(-1).mean():.2%} of the pixels')
+    assert off.max() <= 1 + 1e-9
+    assert [line[6:] for line in lines if line.startswith('layer:')] == NAMES[::-1]
+    if ending == '.psd': assert [line[8:] for line in lines if line.startswith('channel:')] == NAMES
+
+@pytest.mark.parametrize('ending', ['.psd', '.psb', '.ora', '.tif'])
+def test_krita_shows_the_photograph(photo, tmp_path, home, ending):
+    for program in ('krita', 'xvfb-run'):
+        if not shutil.which(program): pytest.skip(f'there is no {program}: apt-get install krita xvfb xauth')
+    image, colors, alphas = photo
+    path = export_layers(tmp_path/f'a{ending}', colors, alphas, names=NAMES)
+    done = subprocess.run(['xvfb-run', '-a', 'krita', path, '--export', '--export-filename', tmp_path/'a.png'],
+                          env=home, timeout=300, capture_output=True, text=True)
+    assert (tmp_path/'a.png').exists(), done.stdout + done.stderr
+    off = abs(levels(tmp_path/'a.png') - 255*image)
+    print(f'Krita, {ending}: largest difference {off.max():.0f}/255, at {(off > .5).any(-1).mean():.2%} of the pixels')
+    assert off.max() <= 1 + 1e-9
+
+# ----------------------------------------------------------------------------------------- whole or not at all
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_of_two_exports_to_one_name_one_wins(tmp_path, monkeypatch, ending):
+    "All four have looked and found the name free; then all four write."
+    barrier, told, won = threading.Barrier(4), [], []
+    where = 'write_atomic' if ending else 'write_folder'
+    write = getattr(files, where)
+    def together(*args):
+        barrier.wait(60)
+        return write(*args)
+    monkeypatch.setattr(files, where, together)
+    def export(k):
+        try: won.append((k, export_layers(tmp_path/f'a{ending}', *HALF, names=[f'{k}', 'b'])))
+        except FileExistsError as error: told.append(str(error))
+    threads = [threading.Thread(target=export, args=(k,)) for k in range(4)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    [(k, path)] = won
+    assert len(told) == 3 and all('choose a new' in text for text in told)
+    assert read_layers(path)[2] == [f'{k}', 'b'] and os.listdir(tmp_path) == [f'a{ending}']
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, ending):
+    path = export_layers(tmp_path/f'a{ending}', *HALF)
+    before = tree(tmp_path)
+    def full(self, data):
+        with open(self, 'wb') as f: f.write(data[:10])
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(OSError, match='full disk'): export_layers(path, *HALF, overwrite=True)
+    with pytest.raises(OSError, match='full disk'): export_layers(tmp_path/f'b{ending}', *HALF)
+    assert tree(tmp_path) == before and len(os.listdir(tmp_path)) == 1
+
+@pytest.mark.skipif(not Path('/sys/kernel').is_dir(), reason='no folder in which even root may not write')
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_a_folder_that_is_not_writable(ending):
+    with pytest.raises(OSError, match='choose another place') as told: export_layers(f'/sys/kernel/a{ending}', *HALF)
+    assert told.value.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+def test_overwriting_replaces_only_its_own_kind(tmp_path):
+    (tmp_path/'mine').mkdir()
+    (tmp_path/'b').write_text('a note')
+    (tmp_path/'folder.psd').mkdir()
+    with pytest.raises(FileExistsError, match='not written by'): export_layers(tmp_path/'mine', *HALF, overwrite=True)
+    with pytest.raises(FileExistsError, match='not written by'): export_layers(tmp_path/'b', *HALF, overwrite=True)
+    with pytest.raises(IsADirectoryError, match='choose'): export_layers(tmp_path/'folder.psd', *HALF, overwrite=True)
+    path = export_layers(tmp_path/'a.psd', *HALF)
+    assert export_layers(path, *HALF, names=['new', 'b'], overwrite=True) == path
+    assert read_layers(path)[2] == ['new', 'b']
+
+def test_a_link_to_nowhere_is_a_name_that_is_taken(tmp_path):
+    (tmp_path/'a.ora').symlink_to('nowhere')
+    with pytest.raises(FileExistsError): export_layers(tmp_path/'a.ora', *HALF)
+
+def test_folders_end_with_a_slash_or_have_no_ending(tmp_path):
+    for name in ('a', 'b.psd/'): assert export_layers(f'{tmp_path}/{name}', *HALF).is_dir()
+    with pytest.raises(ValueError, match="end it with '/'"): export_layers(tmp_path/'c.2026', *HALF)
+    assert export_layers(tmp_path/'A.PSD', *HALF).read_bytes()[:4] == b'8BPS'
+
+def test_a_psd_of_more_than_two_gigabytes(tmp_path, monkeypatch):
+    monkeypatch.setitem(files._LIMITS, 1, (30_000, 1000, '.psd', "name it '.psb'"))
+    with pytest.raises(ValueError, match=r'at most 1000 bytes in .psd, got \d+; name it'):
+        export_layers(tmp_path/'a.psd', *HALF)
+    assert not list(tmp_path.iterdir()) and export_layers(tmp_path/'a.psb', *HALF).exists()
+
+# --------------------------------------------------------------------------------------------- what is in them
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_layers_come_back(tmp_path, ending):
+    colors, alphas = synthetic_layers((37, 70))
+    read = read_layers(export_layers(tmp_path/f'a{ending}', colors, alphas, names=SCENE_LAYERS))
+    level = 255 if ending in ('.psd', '.psb', '.ora') else 20_000
+    assert read[2] == list(SCENE_LAYERS) and abs(read[1] - alphas).max() < 2/level
+    assert abs((read[1][..., None]*read[0]).sum(2) - (alphas[..., None]*colors).sum(2)).max() < .6/level
+    most = alphas > .5
+    assert abs(read[0] - colors)[most].max() < 4/level
+
+@pytest.mark.parametrize('n', [1, 2, 12])
+def test_any_number_of_layers(tmp_path, n):
+    rng = np.random.default_rng(n)
+    colors, alphas = rng.random((70, 9, n, 3)), rng.dirichlet(np.full(n, .3), (70, 9))
+    picture = (alphas[..., None]*colors).sum(2)
+    for ending in ENDINGS:
+        c, a, names = read_layers(export_layers(tmp_path/f'a{ending}', colors, alphas))
+        assert len(names) == n and abs((a[..., None]*c).sum(2) - picture).max() < .51/255, ending
+
+def test_a_layer_that_an_editor_has_cropped(tmp_path):
+    "What lies outside the picture is cut off, what is missing is empty."
+    rgba = np.full((4, 3, 4), 255, np.uint8)
+    placed = files._placed(rgba, -1, 2, (6, 4))
+    assert placed[:3, 2:].min() == 1 and placed.sum() == 4*3*2
+    assert files._placed(rgba, 5, -2, (6, 4)).sum() == 4 and not files._placed(rgba, 9, 9, (6, 4)).any()
+
+@pytest.mark.parametrize('kind', ['jpg', 'png', 'webp', 'tif'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_notes_of_a_photograph_are_kept_upright(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[315] = orientation, 'A. Photographer'
+    Image.fromarray(np.zeros((6, 5, 3), np.uint8)).save(tmp_path/f'a.{kind}', exif=exif)
+    profile, notes = picture_profile(tmp_path/f'a.{kind}')
+    assert profile is None
+    out = {e: export_layers(tmp_path/f'b{e}', *HALF, exif=notes) for e in ENDINGS}
+    psd = PSDImage.open(out['.psd']).image_resources.get_data(Resource.EXIF_DATA_1)
+    for data in (notes, psd, Image.open(out['']/'01-layer 1.png').info['exif']):
+        kept = Image.Exif()
+        kept.load(data)
+        assert kept.get(0x0112, 1) == 1 and kept[315] == 'A. Photographer'
+    with Image.open(out['.tif']) as tiff: assert tiff.tag_v2[315] == 'A. Photographer'
+
+def test_the_small_picture_in_the_notes_is_dropped():
+    "A file in big-endian order with two directories; only the first is kept."
+    entry = b'\1\x12\0\3\0\0\0\1\0\6\0\0'
+    data = b'MM\0*\0\0\0\x08' + b'\0\1' + entry + b'\0\0\0\x1a' + b'\0\1' + entry + bytes(4)
+    kept = files._upright_exif(b'Exif\0\0' + data)
+    assert kept == data[:18] + b'\0\1\0\0' + bytes(4) + data[26:]
+    with pytest.raises(ValueError, match='leave it out'): files._checked_exif(b'II*\0\xff\xff\0\0')
+
+def test_profiles_that_do_not_fit_are_left_out(tmp_path):
+    "A grey picture with a profile, a profile that is noise, no profile."
+    profile = Image.open(fetch('rocket')).info['icc_profile']
+    grey = profile[:16] + b'GRAY' + profile[20:]
+    rgb = Image.fromarray(np.zeros((6, 5, 3), np.uint8))
+    for name, image, said in (('a', rgb.convert('L'), grey), ('b', rgb, b'noise'), ('c', rgb, None)):
+        image.save(tmp_path/f'{name}.png', icc_profile=said)
+        with pytest.warns(UserWarning) if said == b'noise' else open(os.devnull):
+            assert picture_profile(tmp_path/f'{name}.png') == (None, None)
+    rgb.save(tmp_path/'d.png', icc_profile=profile)
+    assert picture_profile(tmp_path/'d.png') == (profile, None)
