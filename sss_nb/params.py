@@ -55,7 +55,7 @@ class Params:
     constrained_weight:float = .3 # the sparsity weights carry this number to the power of gamma
     early_pixels:int = 25_600     # pixels in all but its last two iterations, where an image has four times more
     # grouping and relaxed sparsification (sec. 3.4)
-    layers:int = 5                # layers in the result
+    layers:int|str = 5            # layers in the result, or 'auto', see `natural_layers`
     grouping:str = 'kmeans'       # 'kmeans' on the reduced features, or 'tree' on the features as they came
     clean:tuple = (.1, .9)        # alphas snapped to 0 and 1 before the relaxed step; None: none is
     relaxed_gamma:float = .9      # exponent where the image is flat
@@ -72,6 +72,7 @@ class Params:
     def __post_init__(self):
         for f in fields(self):
             if f.type in (int, float): self._check_number(f.name, f.type)
+        if self.layers != 'auto': self._check_number('layers', int)
         for key, allowed in _WORDS.items(): checks.one_of(key, getattr(self, key), allowed)
         checks.number('snap', self.snap, below=.5)
         for key in ('sigma_s', 'sigma_c'):

@@ -27,6 +27,7 @@ from .eigen import smallest_eigenpairs
 from .features import reduce_features
 from .grouping import group_labels, layer_features, sum_segments
 from .laplacian import graph_laplacian
+from .layers.tree import number_of_layers
 from sss_nb.levels import (
     Stages,
     image_affinities,
@@ -109,7 +110,8 @@ def grouped_by(initial, features, values, params, seed):
     "Groups of segments by the mean features of each: the reduced ones or, in a tree, those that came."
     means = layer_features(initial, values if params.grouping == 'tree' else features)
     areas = initial.sum((0, 1))
-    of = group_labels(means, areas, params.layers, grouping=params.grouping, seed=seed)
+    n = number_of_layers(params.layers, means, areas)
+    of = group_labels(means, areas, n, grouping=params.grouping, seed=seed)
     return dict(initial_features=means, membership=of, grouped_segments=sum_segments(initial, of))
 
 def superpixels_of(image, labels, params):
@@ -243,7 +245,7 @@ def semantic_soft_segmentation(
     *,
     superpixels=None,   # (h, w) int labels 0..n-1; None computes them
     params=STABLE,      # a `Params`, or 'stable', 'official' or 'paper'
-    layers:int=None,    # number of layers; None: as `params` has it, five
+    layers=None,        # number of layers, or 'auto', see `natural_layers`; None: as `params` has it, five
     method:str=None,    # 'exact', 'multilevel' or 'auto'; None: as `params` has it, by size with STABLE, else exact
     max_memory:float=None, # bytes to make the working size fit into; None: the usual size, or MemoryError
     device='auto',      # 'cpu', 'cuda' …; 'auto' is CUDA where there is one; a torch.device takes torch's way always

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from . import checks
 from .grouping import group_labels, sum_segments
 from .layers.pick import Pick, pick_union, read_marks
-from .layers.tree import LayerNode, natural_layers, tree_of_layers
+from .layers.tree import LayerNode, number_of_layers, tree_of_layers
 from .levels import image_affinities, laplacian_of, layers_of_groups
 from .params import Params
 from .pictures.colors import color_code
@@ -112,8 +112,8 @@ class SoftSegments:
         seed:int=0,        # of k-means, where the parameters have it
     ) -> 'SoftSegments':
         "The same segments in another number of layers. Raises ValueError for less than one."
-        n = natural_layers(self.tree) if layers == 'auto' else checks.integer('layers', layers, least=1)
         self._check_segments()
+        n = number_of_layers(layers, self.initial_features, self.areas)
         of = group_labels(self.initial_features, self.areas, n, grouping=self.params.grouping, seed=seed)
         return self._regrouped(of, relax)
 
