@@ -252,13 +252,33 @@ def _placed(rgba, top, left, size, opacity=1):
     out[..., 3] *= opacity
     return out
 
+def _check_end(record):
+    "Raise ValueError where the flat picture, which is last in a Photoshop file, is cut short."
+    from psd_tools.constants import Compression
+    header, flat = record.header, record.image_data
+    rows = header.height*header.channels
+    length = rows*header.width*header.depth//8
+    if flat.compression == Compression.RLE:                      # the length of each row comes first
+        lengths = np.frombuffer(flat.data, '>u2' if header.version == 1 else '>u4', rows)
+        length = lengths.nbytes + int(lengths.sum())
+    checks.require(len(flat.data) >= length, f'{length} bytes of flat picture', len(flat.data), 'copy or export it again')
+
+def _psd_image(data):
+    "A Photoshop file as psd-tools reads it. Raises ValueError for a damaged one."
+    from psd_tools import PSDImage
+    from psd_tools.psd import PSD
+    checks.require(data[:4] == b'8BPS', 'a Photoshop file', 'another')
+    try: record = PSD.read(BytesIO(data))
+    except Exception as error:
+        got = f'a damaged one ({type(error).__name__})'
+        raise ValueError(f'expected a whole Photoshop file, got {got}; copy or export it again') from error
+    _check_end(record)
+    return PSDImage(record)
+
 def _read_psd(data):
     "Layers (h, w, 4) of a Photoshop file, bottom first, in sRGB, and their names."
-    from psd_tools import PSDImage
     from psd_tools.constants import Resource
-    checks.require(data[:4] == b'8BPS', 'a Photoshop file', 'another')
-    psd = PSDImage.open(BytesIO(data))
-    psd.numpy()                                                 # fails where the end is missing
+    psd = _psd_image(data)
     layers = [layer for layer in psd.descendants() if layer.kind == 'pixel']
     rgba = [_placed(layer.numpy().astype(float), layer.top, layer.left, psd.size[::-1],
                     layer.is_visible()*layer.opacity/255) for layer in layers]
@@ -309,7 +329,7 @@ def _tiff(layers):
     rgba, file = _stacked(layers, 16), BytesIO()
     with tifffile.TiffWriter(file, bigtiff=rgba.nbytes > 2**32 - 2**25) as tiff:
         for k, name in enumerate(layers.names):
-            page = [(285, 2, None, name.encode(), True), (297, 3, 2, (k, len(layers.names)), True)]  # name, number
+            page = [(285, 2, None, name.encode(), True), (297, 3, 2, (k, len(layers.names)), True)]   # name, number
             tiff.write(rgba[:, :, k], photometric='rgb', extrasamples=['unassalpha'], compression='zlib',
                        predictor=True, iccprofile=layers.profile, subfiletype=2, extratags=page + words, metadata=None,
                        software=False)
