@@ -1135,6 +1135,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'sss_nb.pipeline._groups': ('pipeline.html#_groups', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._layers': ('pipeline.html#_layers', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._n_stages': ('pipeline.html#_n_stages', 'sss_nb/pipeline.py'),
+                                 'sss_nb.pipeline._path_of': ('pipeline.html#_path_of', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._photograph': ('pipeline.html#_photograph', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._read_image': ('pipeline.html#_read_image', 'sss_nb/pipeline.py'),
                                  'sss_nb.pipeline._renumbered': ('pipeline.html#_renumbered', 'sss_nb/pipeline.py'),

@@ -261,13 +261,14 @@ def _check_end(record):
     if flat.compression == Compression.RLE:                      # the length of each row comes first
         lengths = np.frombuffer(flat.data, '>u2' if header.version == 1 else '>u4', rows)
         length = lengths.nbytes + int(lengths.sum())
-    checks.require(len(flat.data) >= length, f'{length} bytes of flat picture', len(flat.data), 'copy or export it again')
+    todo = 'copy or export it again'
+    checks.require(len(flat.data) >= length, f'{length} bytes of flat picture', len(flat.data), todo)
 
 def _psd_image(data):
     "A Photoshop file as psd-tools reads it. Raises ValueError for a damaged one."
     from psd_tools import PSDImage
     from psd_tools.psd import PSD
-    checks.require(data[:4] == b'8BPS', 'a Photoshop file', 'another')
+    checks.require(data[:4] == b'8BPS', 'a Photoshop file', 'another', 'export the layers again')
     try: record = PSD.read(BytesIO(data))
     except Exception as error:
         got = f'a damaged one ({type(error).__name__})'
