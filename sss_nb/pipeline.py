@@ -153,6 +153,10 @@ def _read_image(image):
     if isinstance(image, Image.Image): image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))/255
     return checks.image(image)
 
+def _path_of(image):
+    "The whole path of an image that is named by one, else ''."
+    return str(checks.expanded(image).resolve()) if isinstance(image, (str, os.PathLike)) else ''
+
 def _are_given(features):
     "Whether features are an array or a file, and not a way to compute them."
     return not (features is None or callable(features) or is_source_name(features))
@@ -265,7 +269,7 @@ def semantic_soft_segmentation(
     """
     changed = {name: value for name, value in dict(layers=layers, method=method).items() if value is not None}
     p = replace(preset(params), **changed)
-    image, (sees, takes) = _photograph(image, features), _chosen(device)
+    photo, image, (sees, takes) = _path_of(image), _photograph(image, features), _chosen(device)
     p = _check_run(image, p, seed, max_memory=max_memory, progress=progress)
     if superpixels is not None: superpixels = checks.labels(superpixels, image.shape)
     if not np.ptp(image, axis=(0, 1)).any(): return one_layer(image, p)
@@ -273,7 +277,7 @@ def semantic_soft_segmentation(
     with Stages(_n_stages(image.shape[:2], working_shape(image.shape, p)), progress) as stage:
         with stage('features'): values, source = feature_map(features, to_describe(image, features, fast), sees)
         found = (_by_levels if fast else _exactly)(image, values, superpixels, p, seed, stage, takes)
-    return SoftSegments(params=p, feature_source=source, timings=stage.timings, **found)
+    return SoftSegments(params=p, feature_source=source, photo=photo, timings=stage.timings, **found)
 
 # %% ../nbs/11_pipeline.ipynb #ede2bbb7
 def _first_components(lam, V, n, shape, seed):

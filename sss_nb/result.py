@@ -8,6 +8,7 @@ __all__ = ['ARRAYS', 'LARGE', 'FORMAT', 'new_folder', 'SoftSegments', 'match_lay
 # %% ../nbs/10_result.ipynb #7989228f
 import json
 import re
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -41,7 +42,8 @@ def _write(segments, folder, everything):
     matrices = {'laplacian': segments.laplacian, **segments.affinities} if everything else {}
     for name, M in matrices.items():
         if M is not None: sp.save_npz(folder/f'{name}.matrix.npz', sp.csr_array(M), compressed=False)
-    about = dict(params=asdict(segments.params), timings=segments.timings, feature_source=segments.feature_source)
+    about = dict(params=asdict(segments.params), timings=segments.timings, feature_source=segments.feature_source,
+                 photo=str(segments.photo))
     (folder/'segments.json').write_text(json.dumps(dict(format=FORMAT, **about), indent=1))
 
 # %% ../nbs/10_result.ipynb #a6172668
@@ -66,7 +68,8 @@ def _read(folder):
     checks.alphas(arrays['alphas'])
     matrices = {p.name.removesuffix('.matrix.npz'): sp.csr_array(sp.load_npz(p)) for p in folder.glob('*.matrix.npz')}
     return dict(params=Params(**params), laplacian=matrices.pop('laplacian', None), affinities=matrices,
-                timings=about['timings'], feature_source=about['feature_source'], **arrays)
+                timings=about['timings'], feature_source=about['feature_source'], photo=about.get('photo', ''),
+                **arrays)
 
 # %% ../nbs/10_result.ipynb #e2074a4c
 @dataclass(eq=False)
@@ -87,6 +90,7 @@ class SoftSegments:
     superpixels:np.ndarray=None      # (h, w) int
     features:np.ndarray=None         # (h, w, 3) in [0, 1], reduced
     feature_source:str=''            # where the features came from
+    photo:str=''                     # the file of the image, if it was read from one
     timings:dict=field(default_factory=dict)     # seconds of each stage
 
     @property
@@ -175,6 +179,31 @@ class SoftSegments:
     ) -> Path: # the folder
         "Write to `folder`, whole or not at all. Raises FileExistsError, NotADirectoryError or OSError."
         return write_folder(folder, lambda work: _write(self, work, everything), _KIND, overwrite)
+
+    def export(self,
+        path,                 # file or folder to write; its ending is one of `sss_nb.layers.files.FORMATS`
+        names:list=None,      # a name for each layer; None: 'layer 1', 'layer 2', ...
+        *,
+        photo=None,           # the file whose colour profile and camera's notes are kept; None: `self.photo`
+        overwrite:bool=False, # what was exported there before may be replaced
+    ) -> Path: # the file or folder
+        "Write the layers, each in its own colours, for image editors. Raises as `layer_colors`, `export_layers` do."
+        from sss_nb.layers.colors import layer_colors, layer_shares
+        from sss_nb.layers.files import export_layers, export_path, picture_profile
+        checks.require(self.image is not None, 'a result with its image', 'one without', 'run the segmentation again')
+        alphas = layer_shares(self, self.image.shape)
+        export_path(path, alphas.shape, overwrite)
+        photo = photo or self._own_photo()
+        profile, exif = picture_profile(photo) if photo else (None, None)
+        return export_layers(path, layer_colors(self.image, alphas), alphas, names=names, overwrite=overwrite,
+                             profile=profile, exif=exif)
+
+    def _own_photo(self):
+        "The file of the image; '' with a warning if it is gone."
+        if not self.photo or Path(self.photo).is_file(): return self.photo
+        todo = 'the export is in sRGB, without the notes; else tell its place: photo='
+        warnings.warn(f'the photograph {self.photo} is gone: {todo}', stacklevel=3)
+        return ''
 
     @classmethod
     def load(cls,
