@@ -76,10 +76,10 @@ def test_raw_photographs_are_named(tmp_path):
 @pytest.mark.parametrize('bits', [10, 12, 14])
 @pytest.mark.parametrize('suffix', ['tif', 'png'])
 def test_fewer_bits_in_sixteen(tmp_path, bits, suffix):
-    from sss_nb.pictures.files import _png16
+    from sss_nb.pictures.files import encode_png16
     values = (RGB/255*(2**bits - 1)).round().astype('u2')
     if suffix == 'tif': tifffile.imwrite(tmp_path/'a.tif', values, photometric='rgb', metadata=None)
-    else: written(tmp_path, 'a.png', _png16(values))
+    else: written(tmp_path, 'a.png', encode_png16(values))
     with pytest.warns(UserWarning, match=f'taken for {bits} bits'): image = load_image(tmp_path/f'a.{suffix}')
     assert abs(image - RGB/255).max() < 1e-3
 
@@ -190,12 +190,12 @@ def test_tone_curve_of_a_png(tmp_path):
 @pytest.mark.parametrize('mode', ['L', 'RGB'])
 @pytest.mark.parametrize('deep', [False, True])
 def test_a_colour_that_is_transparent(tmp_path, mode, deep):
-    from sss_nb.pictures.files import _png16
+    from sss_nb.pictures.files import encode_png16
     samples = RGB if mode == 'RGB' else RGB[..., :1]
     key = samples[3, 4]
     clear = (samples == key).all(-1)
     peak = 257 if deep else 1
-    body = _png16(samples.astype('u2')*257) if deep else None
+    body = encode_png16(samples.astype('u2')*257) if deep else None
     trns = (b'tRNS', struct.pack(f'>{len(key)}H', *(int(k)*peak for k in key)))
     if deep: data = body[:33] + chunk(*trns) + body[33:]
     else: data = with_chunks(Image.fromarray(samples.squeeze()), trns)

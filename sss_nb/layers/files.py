@@ -256,8 +256,8 @@ def _check_end(record):
     "Raise ValueError where the flat picture, which is last in a Photoshop file, is cut short."
     from psd_tools.constants import Compression
     header, flat = record.header, record.image_data
-    rows = header.height*header.channels
-    length = rows*header.width*header.depth//8
+    rows, length = header.height*header.channels, 0
+    if flat.compression == Compression.RAW: length = rows*header.width*header.depth//8
     if flat.compression == Compression.RLE:                      # the length of each row comes first
         lengths = np.frombuffer(flat.data, '>u2' if header.version == 1 else '>u4', rows)
         length = lengths.nbytes + int(lengths.sum())
