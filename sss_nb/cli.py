@@ -425,10 +425,13 @@ def _check_output(out, endings, force):
 
 def _write_stack(out, colors, alphas, photo, force):
     "The object over the rest, as layers, in the profile of the photograph."
+    import numpy as np
+
+    from sss_nb.layers.colors import layer_shares
     from sss_nb.layers.files import export_layers, picture_profile
     profile, exif = picture_profile(photo) if Path(photo).is_file() else (None, None)
-    export_layers(out, colors[:, :, ::-1], alphas[..., ::-1], names=['rest', 'object'], overwrite=force,
-                  profile=profile, exif=exif)
+    colors, alphas = np.clip(colors[:, :, ::-1], 0, 1), layer_shares(alphas[..., ::-1])
+    export_layers(out, colors, alphas, names=['rest', 'object'], overwrite=force, profile=profile, exif=exif)
 
 def _two_layers(image, matte):
     "Colours (h, w, 2, 3) and alphas (h, w, 2) of the object and the rest."
