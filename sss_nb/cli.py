@@ -163,10 +163,8 @@ def _versions():
     import platform
     from importlib.metadata import version
 
-    from petsc4py import PETSc
-    from slepc4py import SLEPc
-
     from sss_nb import __version__
+    from sss_nb.petsc import PETSc, SLEPc
     own = dict(sss_nb=__version__, Python=platform.python_version(), system=f'{platform.system()} {platform.machine()}')
     numbers = {name: version(name) for name in ('numpy', 'scipy', 'scikit-image', 'torch')}
     return own | numbers | {name: '.'.join(map(str, package.Sys.getVersion()))
