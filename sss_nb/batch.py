@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from . import checks
 from .layers.colors import layer_colors
 from .layers.files import export_layers, picture_profile
-from .networks.sources import is_source_name
+from .networks.sources import SOURCES, is_source_name
 from .params import PRESETS, STABLE, Params, check_memory, free_memory, largest_fitting, preset
 from .pictures.files import load_image, write_atomic
 from .pictures.resize import resize_image
@@ -238,7 +238,7 @@ def stages_in(
 ): # a function that is told (stage, how many are done, of how many)
     "Show the stages of a photograph in a bar."
     def stage(what, done, of):
-        bar.set_description(f'{name}: {what}', refresh=False)
+        bar.set_description_str(f'{name}: {what}', refresh=False)
         bar.update(k + done/of - bar.n)
         bar.refresh()
     return stage
@@ -264,6 +264,19 @@ def _workers(asked, scheduler, n):
     return 0 if alone else min(n, max(1, usable_cores()//2))
 
 # %% ../nbs/plumbing/batch.ipynb #0862fb57
+def check_source(features, device):
+    "Raise ValueError or FileNotFoundError for a name of no source, a file that is not there, or another device."
+    if device not in ('cpu', 'auto'):
+        from sss_nb.networks.core import check_device
+        check_device(device)
+    if not isinstance(features, (str, Path)): return
+    named = str(features) in ('default', 'classical') or str(features).startswith('dinov2:')
+    if named: return
+    expected = f'a source among {", ".join(SOURCES)}, or a file of features'
+    file = not is_source_name(features) or str(features).lower().endswith('.safetensors')
+    checks.require(file, expected, repr(features), 'check the name')
+    checks.existing_file(features, 'features')
+
 def _checked(features, params, layers, formats, everything, max_size, fit):
     "What is wanted of each photograph, for `segment_file`. Raises ValueError."
     ok = features is None or isinstance(features, (str, Path)) or callable(features)
@@ -314,9 +327,10 @@ def soft_segment_folder(
     where there is nothing to do."""
     how = _checked(features, params, layers, formats, everything, max_size, fit) | dict(device=device)
     files, target = _chosen(source, features, formats), checks.expanded(target)
+    if not scheduler: check_source(features, device)
+    if max_memory is not None: checks.positive('max_memory', max_memory)
     plan = _Plan(files, target, how, overwrite)
     workers = _workers(workers, scheduler, len(plan.todo))
-    if max_memory is not None: checks.positive('max_memory', max_memory)
     memory = max_memory or (free_memory() if workers > 1 else None)
     tasks = plan.tasks(memory and int(memory/max(workers, 1)), elsewhere=bool(workers or scheduler))
     for name, entry in _all_results(tasks, workers, scheduler, progress) if tasks else ():

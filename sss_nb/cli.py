@@ -69,7 +69,7 @@ def _interruptible(todo):
     "Ctrl-C ends the command with a word on what there is."
     try: yield
     except KeyboardInterrupt as stop:
-        _tell(f'interrupted; {stop or todo}')
+        _tell(f'interrupted; {str(stop) or todo}')
         raise typer.Exit(130) from None
 
 # %% ../nbs/plumbing/cli.ipynb #01300b01
@@ -143,6 +143,11 @@ def _numbers(option, text, n=None):
     if not all(re.fullmatch(r'\s*-?\d+\s*', p) for p in parts) or n not in (None, len(parts)):
         raise ValueError(f'expected {n or "some"} whole numbers with commas for {option}, got {text}')
     return tuple(map(int, parts))
+
+def _bytes(gigabytes):
+    "Of --max-memory, or None. Raises ValueError."
+    from sss_nb import checks
+    return None if gigabytes is None else int(1e9*checks.positive('--max-memory', gigabytes))
 
 def _exclude(**given):
     "Raise ValueError if more than one of these options was given."
@@ -303,9 +308,8 @@ def _segment(
     with _interruptible('what is done stays, and the same command goes on from there'):
         entries = soft_segment_folder(
             photos, out, features=features, params=params, layers=_layers(layers), formats=formats,
-            everything=everything, max_size=max_size, fit=fit, max_memory=max_memory and 1e9*max_memory,
-            workers=workers, scheduler=scheduler, device=device, overwrite=force, progress=_bar_wanted(quiet),
-            report=report)
+            everything=everything, max_size=max_size, fit=fit, max_memory=_bytes(max_memory), workers=workers,
+            scheduler=scheduler, device=device, overwrite=force, progress=_bar_wanted(quiet), report=report)
     if report.end(entries): raise typer.Exit(1)
 
 # %% ../nbs/plumbing/cli.ipynb #40281cc8
@@ -360,12 +364,13 @@ class _Way(NamedTuple):
 
     def image(self, photo):
         "The photograph, reduced if it was asked for. Raises ValueError or MemoryError."
-        from sss_nb.batch import is_file_of_features, sized_photograph
+        from sss_nb.batch import check_source, is_file_of_features, sized_photograph
         from sss_nb.params import preset
         from sss_nb.pictures.files import load_image
+        check_source(self.features, self.device)
         if not is_file_of_features(self.features):
-            memory = self.max_memory and int(1e9*self.max_memory)
-            return sized_photograph(photo, self.features, preset(self.preset), self.max_size, self.fit, memory)
+            p, memory = preset(self.preset), _bytes(self.max_memory)
+            return sized_photograph(photo, self.features, p, self.max_size, self.fit, memory)
         _exclude(features='a file', max_size=self.max_size, fit=self.fit)
         return load_image(photo)
 

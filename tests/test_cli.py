@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 import tomllib
 from importlib.metadata import entry_points
@@ -61,6 +62,13 @@ def first(home):
     return sss('segment in --features classical --workers 0 --json', home)
 
 
+def here(line, capsys):
+    "The command in this process, which has PETSc and torch already, and must succeed: what it answered."
+    code, said = main(shlex.split(line)), capsys.readouterr()
+    assert code == 0, said.err
+    return said.out
+
+
 # ------------------------------------------------------------------------------------- the program and its help
 
 def test_the_program_is_installed():
@@ -108,13 +116,13 @@ def test_the_shell_completes(tmp_path):
     assert {'stable', 'official', 'paper'} <= set(completed('sss segment --preset '))
 
 
-def test_info(tmp_path):
+def test_info(tmp_path, capsys):
     done = sss('info --json', tmp_path)
     told, = objects(done)
     assert done.returncode == 0 and {'versions', 'solvers', 'machine'} == told.keys()
     assert {'sss_nb', 'PETSc', 'SLEPc', 'numpy'} <= told['versions'].keys()
     assert told['machine']['memory'] > told['machine']['free']*.5 > 0
-    words = sss('info', tmp_path).stdout
+    words = here('info', capsys)
     assert re.search(r'PETSc +\d+\.\d+', words) and re.search(r'free +[\d.]+ GB', words)
 
 
@@ -131,7 +139,7 @@ def test_a_broken_file_fails_alone(home, first):
         assert SoftSegments.load(home/told[name]['files'][0]).alphas.shape == (SIDE, SIDE, 5)
 
 
-def test_the_same_command_goes_on(home, first):
+def test_the_same_command_goes_on(home, first, monkeypatch, capsys):
     "What is done is left alone, another format is written from what was kept, and a line a photograph is said."
     before = {p: p.stat().st_mtime_ns for p in home.glob('layers/*/*')}
     again = sss('segment in --features classical --workers 0', home)
@@ -145,14 +153,16 @@ def test_the_same_command_goes_on(home, first):
         lines[0])
     _, alphas, names = read_layers(home/'layers/scene2.psd')
     assert np.abs(alphas - SoftSegments.load(home/'layers/scene2.png').clipped).max() < .01 and len(names) == 5
-    last = objects(sss("segment 'in/*.png' --features classical --format psd --json", home))
-    assert [o['new'] for o in last] == [False, False]
+    monkeypatch.chdir(home)
+    last = here("segment 'in/*.png' --features classical --format psd --json", capsys).splitlines()
+    assert [json.loads(line)['new'] for line in last] == [False, False]
 
 
-def test_layers_auto(home):
-    done = sss('segment in/scene1.png --features classical --layers auto --out auto --format npz --json', home)
-    told, = objects(done)
-    assert done.returncode == 0 and 2 <= told['layers'] <= 10
+def test_layers_auto(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    line = 'segment in/scene1.png --features classical --layers auto --out auto --format npz --json'
+    told = json.loads(here(line, capsys))
+    assert 2 <= told['layers'] <= 10
     assert read_layers(home/'auto/scene1.npz')[1].shape == (SIDE, SIDE, told['layers'])
 
 
@@ -214,14 +224,15 @@ def test_what_makes_no_sense_for_a_shell(home, first):
     assert done.stderr.startswith('sss: expected a point in the picture')
 
 
-def test_too_large_for_the_memory(home):
+def test_too_large_for_the_memory(home, monkeypatch, capsys):
     "The size that fits is told, and --fit takes it."
     gigabytes = (estimate_memory((SIDE, SIDE), STABLE) - 500_000)/1e9
     line = f'segment in/scene2.png --out tight --features classical --max-memory {gigabytes}'
     refused = sss(line, home)
     size = re.search(r'\(--max-size (\d+), or --fit\)', refused.stderr)
     assert refused.returncode == 1 and size and 10 < int(size[1]) < SIDE, refused.stderr
-    fitted, = objects(sss(f'{line} --fit --json', home))
+    monkeypatch.chdir(home)
+    fitted = json.loads(here(f'{line} --fit --json', capsys))
     assert fitted['width'] == int(size[1])
 
 
@@ -244,26 +255,26 @@ def test_an_interrupted_run_goes_on(tmp_path):
     done = [json.loads(line)['photo'] for line in answer.splitlines()]
     assert 1 <= len(done) < 3 and not [p for p in (tmp_path/'out').iterdir() if p.name.startswith('.')]
     last = sss(' '.join(arguments), tmp_path)
-    told = {o['photo']: o['new'] for o in objects(last)}
-    assert last.returncode == 0 and len(told) == 3 and not any(told[name] for name in done)
+    new = {o['photo']: o['new'] for o in objects(last)}
+    assert last.returncode == 0 and len(new) == 3 and not any(new[name] for name in done)
 
 
 def test_bars_and_answers_are_apart(home):
-    "On a terminal a bar is drawn on standard error, unless --quiet; answers are on standard output."
-    for quiet in ('', ' --quiet'):
-        screen, end = pty.openpty()
-        line = f'segment in/scene1.png --out bar{len(quiet)} --features classical --json{quiet}'
-        done = subprocess.Popen(COMMAND + shlex.split(line), cwd=home, env=ENVIRONMENT, stdout=subprocess.PIPE,
-                                stderr=end)
-        os.close(end)
-        drawn = b''
-        try:
-            while part := os.read(screen, 65536): drawn += part
-        except OSError: pass            # the other end was closed
-        os.close(screen)
-        answer = done.communicate()[0]
-        assert done.returncode == 0 and json.loads(answer)['status'] == 'done'
-        assert (b'scene1.png: eigenvectors' in drawn) == (not quiet), drawn
+    "On a terminal a bar is drawn on standard error, and taken away at the end; answers are on standard output."
+    screen, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))
+    words = shlex.split('segment in/scene1.png --out bar --features classical --json')
+    done = subprocess.Popen(COMMAND + words, cwd=home, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=end)
+    os.close(end)
+    drawn = b''
+    try:
+        while part := os.read(screen, 65536): drawn += part
+    except OSError: pass            # the other end was closed
+    os.close(screen)
+    assert json.loads(done.communicate()[0])['status'] == 'done' and done.returncode == 0
+    drawn = drawn.decode().split('\r')
+    assert any(re.match(r'scene1.png: eigenvectors: +\d+%\|', text) for text in drawn), drawn
+    assert max(map(len, drawn)) <= 80 and not drawn[-1].strip() and not drawn[-2].strip(), drawn
 
 
 def test_a_reader_who_leaves(tmp_path):
@@ -283,7 +294,8 @@ def inside(k):
     return [','.join(map(str, place(layer))) for layer in (1, 0)]
 
 
-def test_pick(home, first):
+def test_pick(home, first, monkeypatch, capsys):
+    monkeypatch.chdir(home)
     point, background = inside(1)
     marks = f'--point {point} --background {background}'
     done = sss(f'pick layers/scene1.png {marks} --out cut.png --json', home)
@@ -293,43 +305,44 @@ def test_pick(home, first):
     assert alpha.shape == (SIDE, SIDE) and abs(alpha.mean() - told['share']) < .005
     at = tuple(map(int, reversed(point.split(','))))
     assert alpha[at] > alpha[tuple(map(int, reversed(background.split(','))))]
-    assert sss(f'pick layers/scene1.png {marks} --out matte.png --matte', home).returncode == 0
+    here(f'pick layers/scene1.png {marks} --out matte.png --matte', capsys)
     assert np.abs(load_image(home/'matte.png')[..., 0] - alpha).max() < 1e-9
-    assert sss('pick layers/scene1.png --mask matte.png --out both.psd', home).returncode == 0
+    here('pick layers/scene1.png --mask matte.png --out both.psd', capsys)
     colors, alphas, names = read_layers(home/'both.psd')
     assert names == ['rest', 'object']
     picture = np.einsum('hwk,hwkc->hwc', alphas, colors)
     assert np.abs(picture - load_image(home/'in/scene1.png')).max() <= 1/255
 
 
-def test_pick_in_a_reduced_photograph(home):
+def test_pick_in_a_reduced_photograph(home, monkeypatch, capsys):
     "Marks are in pixels of the photograph; one of one colour has no object."
-    done = sss('pick in/scene2.png --point 18,18 --features classical --max-size 14 --out small.png --json', home)
-    assert done.returncode == 0 and objects(done)[0]['width'] == 14, done.stderr
+    monkeypatch.chdir(home)
+    told = here('pick in/scene2.png --point 18,18 --features classical --max-size 14 --out small.png --json', capsys)
+    assert json.loads(told)['width'] == 14
     save_image(home/'grey.png', np.full((SIDE, SIDE, 3), .5))
-    done = sss('pick grey.png --point 5,5 --features classical --out grey_cut.png', home)
-    assert done.returncode == 2 and 'grey.png of one colour' in done.stderr and not (home/'grey_cut.png').exists()
+    code = main(shlex.split('pick grey.png --point 5,5 --features classical --out grey_cut.png'))
+    assert code == 2 and 'grey.png of one colour' in capsys.readouterr().err and not (home/'grey_cut.png').exists()
 
 
-def test_edit(home, first):
+def test_edit(home, first, monkeypatch, capsys):
+    monkeypatch.chdir(home)
     point, background = inside(1)
     marks = f'layers/scene1.png --point {point} --background {background}'
     save_image(home/'sky.png', np.tile([.1, .3, .9], (10, 30, 1)))
     done = sss(f'edit {marks} --new-background sky.png --desaturate 1 --out new.png', home)
-    assert done.returncode == 0 and re.match(
-        r'layers/scene1.png: desaturate, new-background of the object on [\d.]+% of 20 x 20 pixels in [\d.]+ s: new.png',
-        done.stdout), done.stdout
-    sss(f'pick {marks} --out edge.png --matte', home)
+    words = r'layers/scene1.png: desaturate, new-background of the object on [\d.]+% of 20 x 20 pixels in [\d.]+ s'
+    assert done.returncode == 0 and re.match(words, done.stdout), done.stdout + done.stderr
+    here(f'pick {marks} --out edge.png --matte', capsys)
     alpha, new = load_image(home/'edge.png')[..., 0], load_image(home/'new.png')
     assert np.abs(new[alpha < .01] - [.1, .3, .9]).max() < .02 and np.ptp(new[alpha > .99], axis=-1).max() < .02
-    done = sss(f'edit {marks} --rest --defocus 2 --exposure -1 --out new.psd --json', home)
-    assert objects(done)[0]['edits'] == dict(exposure=-1, defocus=2) and done.returncode == 0
+    told = json.loads(here(f'edit {marks} --rest --defocus 2 --exposure -1 --out new.psd --json', capsys))
+    assert told['edits'] == dict(exposure=-1, defocus=2) and told['rest']
     assert read_layers(home/'new.psd')[2] == ['rest', 'object']
-    done = sss(f'edit {marks} --motion-blur 4,90 --move -2,1 --warmth 1 --out moved.jpg', home)
-    assert done.returncode == 0 and load_image(home/'moved.jpg').shape == (SIDE, SIDE, 3), done.stderr
+    here(f'edit {marks} --motion-blur 4,90 --move -2,1 --warmth 1 --out moved.jpg', capsys)
+    assert load_image(home/'moved.jpg').shape == (SIDE, SIDE, 3)
 
 
-def test_features_and_training(home):
+def test_features_and_training(home, monkeypatch, capsys):
     done = sss('features in/scene1.png --features classical --out f.npy --json', home)
     told, = objects(done)
     assert done.returncode == 0 and np.load(home/'f.npy').shape == (SIDE, SIDE, told['channels'])
@@ -342,5 +355,6 @@ def test_features_and_training(home):
                '--batch 1 --json', home)
     told, = objects(done)
     assert done.returncode == 0 and told['images'] == 2 and (home/told['file']).exists(), done.stderr
-    done = sss(f'features in/scene1.png --features {told["file"]} --out g.npz --json', home)
-    assert objects(done)[0]['channels'] == 4
+    monkeypatch.chdir(home)
+    again = json.loads(here(f'features in/scene1.png --features {told["file"]} --out g.npz --json', capsys))
+    assert again['channels'] == 4
