@@ -8,6 +8,7 @@ __all__ = ['PICTURES', 'segment_file', 'find_photographs', 'read_manifest', 'sof
 # %% ../nbs/plumbing/batch.ipynb #03e0e602
 import argparse
 import json
+import signal
 import time
 import warnings
 from contextlib import contextmanager
@@ -203,7 +204,13 @@ def _cluster(workers, scheduler):
     with dask.config.set(settings), distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
             silence_logs='CRITICAL') as cluster:
-        with distributed.Client(cluster) as client: yield client
+        with distributed.Client(cluster) as client:
+            client.run(_ignore_interrupts)
+            yield client
+
+def _ignore_interrupts():
+    "Ctrl-C is for the process that began; its workers end with it."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 def _outcome(future):
     "The entry that a task returned, or one for a worker that died."
