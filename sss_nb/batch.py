@@ -8,6 +8,7 @@ __all__ = ['PICTURES', 'segment_file', 'find_photographs', 'read_manifest', 'sof
 # %% ../nbs/plumbing/batch.ipynb #03e0e602
 import argparse
 import json
+import signal
 import time
 import warnings
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from . import checks
-from .networks.sources import is_source_name
+from .layers.colors import layer_colors
+from .layers.files import export_layers, picture_profile
+from .networks.sources import SOURCES, is_source_name
 from .params import PRESETS, STABLE, Params, check_memory, free_memory, largest_fitting, preset
 from .pictures.files import load_image, write_atomic
 from .pictures.resize import resize_image
@@ -40,9 +43,15 @@ def output_path(
     path = Path(path)
     return Path(target)/(path.name if format == 'folder' else path.stem + ENDINGS[format])
 
-def _write(segments, path, format, everything):
-    if format == 'folder': segments.save(path, everything=everything, overwrite=True)
-    else: segments.export(f'{path}/' if format == 'png' else path, overwrite=True)
+def _write(segments, path, target, formats, everything):
+    "Write the layers of the photograph `path` in these formats."
+    if 'folder' in formats: segments.save(output_path(path, target, 'folder'), everything=everything, overwrite=True)
+    others = [f for f in formats if f != 'folder']
+    if not others: return
+    colors, (profile, exif) = layer_colors(segments.image, segments), picture_profile(path)
+    for f in others:
+        place = f'{output_path(path, target, f)}{"/"*(f == "png")}'
+        export_layers(place, colors, segments.clipped, overwrite=True, profile=profile, exif=exif)
 
 # %% ../nbs/plumbing/batch.ipynb #268dab19
 def is_file_of_features(features):
@@ -57,6 +66,12 @@ def sized_photograph(path, features, params, max_size, fit, memory):
     check_memory(image.shape, params, memory)
     return image
 
+def _segmented(image, features, layers, **how):
+    "Layers of a picture, in the number that was asked for; a picture of one colour has one."
+    auto = layers == 'auto'
+    segments = semantic_soft_segmentation(image, features, layers=None if auto else layers, **how)
+    return segments.with_layers('auto') if auto and segments.membership is not None else segments
+
 # %% ../nbs/plumbing/batch.ipynb #939ac235
 def segment_file(
     path,            # of a photograph
@@ -65,7 +80,7 @@ def segment_file(
     params:Params=STABLE,
     everything:bool=False, # save eigenvectors and matrices too
     *,
-    layers=None,           # as in `semantic_soft_segmentation`
+    layers=None,           # how many, or 'auto'; None: as `params` has it
     formats=('folder',),   # words of `ENDINGS`
     made=(),               # those that are there from an earlier run with the same numbers
     max_size:int=None,     # a larger photograph is made smaller, to this height or width
@@ -81,9 +96,8 @@ def segment_file(
             if 'folder' in made: segments = SoftSegments.load(output_path(path, target, 'folder'))
             else:
                 image = sized_photograph(path, features, params, max_size, fit, memory)
-                segments = semantic_soft_segmentation(
-                    image, features, params=params, layers=layers, device=device, progress=progress)
-            for f in formats: _write(segments, output_path(path, target, f), f, everything)
+                segments = _segmented(image, features, layers, params=params, device=device, progress=progress)
+            _write(segments, path, target, formats, everything)
             h, w, n = segments.alphas.shape
             entry = dict(status='done', layers=n, height=h, width=w, seconds=round(time.perf_counter() - began, 2))
         except Exception as error: entry = dict(status='failed', error=f'{type(error).__name__}: {error}')
@@ -133,8 +147,8 @@ def _stat(path):
 def _about(path, how):
     "What must not have changed for a file to be done."
     made, features = json.loads(json.dumps(asdict(how['params']))), how['features']
-    same = {key: how[key] for key in ('layers', 'everything', 'max_size', 'fit')}
-    return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, **same)
+    asked = {key: how[key] for key in ('layers', 'everything', 'max_size', 'fit')}
+    return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, asked=asked)
 
 def _made(entry, about, path, target):
     "The formats that a file has from an earlier run with the same numbers."
@@ -156,6 +170,13 @@ def _note(target, entries):
     write_atomic(target/'manifest.json', json.dumps(read_manifest(target) | entries, indent=1).encode())
 
 # %% ../nbs/plumbing/batch.ipynb #07e97f96
+def _check_sources(files, target, formats):
+    "Raise FileExistsError if layers would replace one of the photographs."
+    sources = {p.resolve() for p in files.values()}
+    lost = [p.name for p in files.values() for f in formats if output_path(p, target, f).resolve() in sources]
+    got = f'{", ".join(lost[:3])} in {target}, which the layers would replace'
+    checks.require(not lost, 'a folder without the photographs themselves', got, 'choose another', FileExistsError)
+
 def _check_free(files, target, entries, about, formats):
     "Raise FileExistsError if a photograph's layers would replace what this list does not know as the same."
     taken = []
@@ -183,7 +204,13 @@ def _cluster(workers, scheduler):
     with dask.config.set(settings), distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
             silence_logs='CRITICAL') as cluster:
-        with distributed.Client(cluster) as client: yield client
+        with distributed.Client(cluster) as client:
+            client.run(_ignore_interrupts)
+            yield client
+
+def _ignore_interrupts():
+    "Ctrl-C is for the process that began; its workers end with it."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 def _outcome(future):
     "The entry that a task returned, or one for a worker that died."
@@ -209,20 +236,28 @@ def _results(client, tasks):
         start()
 
 # %% ../nbs/plumbing/batch.ipynb #18084f3a
+BAR = '{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}'
+
+def stages_in(
+    bar,     # of tqdm, one unit a photograph
+    name,    # of the photograph
+    k:int=0, # how many were there before
+): # a function that is told (stage, how many are done, of how many)
+    "Show the stages of a photograph in a bar."
+    def stage(what, done, of):
+        bar.set_description_str(f'{name}: {what}', refresh=False)
+        bar.update(k + done/of - bar.n)
+        bar.refresh()
+    return stage
+
 def _one_by_one(tasks, bar):
     "(name, entry) of each task, with its stages in the bar."
     for k, (name, arguments, how) in enumerate(tasks):
-        def stage(what, done, of, name=name, k=k):
-            bar.set_description(f'{name}: {what}', refresh=False)
-            bar.update(k + done/of - bar.n)
-            bar.refresh()
-        yield name, segment_file(*arguments, **how, progress=stage)
-
-_BAR = '{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}'
+        yield name, segment_file(*arguments, **how, progress=stages_in(bar, name, k))
 
 def _all_results(tasks, workers, scheduler, progress):
     "(name, entry) of each task, from this process or from others."
-    with tqdm(total=len(tasks), desc='photographs', disable=not progress, leave=False, bar_format=_BAR) as bar:
+    with tqdm(total=len(tasks), desc='photographs', disable=not progress, leave=False, bar_format=BAR) as bar:
         if not workers and not scheduler: return (yield from _one_by_one(tasks, bar))
         with _cluster(workers, scheduler) as client:
             for name, entry in _results(client, tasks):
@@ -236,6 +271,19 @@ def _workers(asked, scheduler, n):
     return 0 if alone else min(n, max(1, usable_cores()//2))
 
 # %% ../nbs/plumbing/batch.ipynb #0862fb57
+def check_source(features, device):
+    "Raise ValueError or FileNotFoundError for a name of no source, a file that is not there, or another device."
+    if device not in ('cpu', 'auto'):
+        from sss_nb.networks.core import check_device
+        check_device(device)
+    if not isinstance(features, (str, Path)): return
+    named = str(features) in ('default', 'classical') or str(features).startswith('dinov2:')
+    if named: return
+    expected = f'a source among {", ".join(SOURCES)}, or a file of features'
+    file = not is_source_name(features) or str(features).lower().endswith('.safetensors')
+    checks.require(file, expected, repr(features), 'check the name')
+    checks.existing_file(features, 'features')
+
 def _checked(features, params, layers, formats, everything, max_size, fit):
     "What is wanted of each photograph, for `segment_file`. Raises ValueError."
     ok = features is None or isinstance(features, (str, Path)) or callable(features)
@@ -266,7 +314,7 @@ def soft_segment_folder(
     *,
     features=None,    # a name, a network, or None, as in `semantic_soft_segmentation`
     params=STABLE,    # a `Params`, or 'stable', 'official' or 'paper'
-    layers=None,      # as in `semantic_soft_segmentation`
+    layers=None,      # how many, or 'auto': as many as each photograph has; None: as `params` has it
     formats=('folder',),   # words of `ENDINGS`
     everything:bool=False, # save eigenvectors and matrices too, in a folder
     max_size:int=None,     # larger photographs are made smaller, to this height or width
@@ -286,9 +334,10 @@ def soft_segment_folder(
     where there is nothing to do."""
     how = _checked(features, params, layers, formats, everything, max_size, fit) | dict(device=device)
     files, target = _chosen(source, features, formats), checks.expanded(target)
+    if not scheduler: check_source(features, device)
+    if max_memory is not None: checks.positive('max_memory', max_memory)
     plan = _Plan(files, target, how, overwrite)
     workers = _workers(workers, scheduler, len(plan.todo))
-    if max_memory is not None: checks.positive('max_memory', max_memory)
     memory = max_memory or (free_memory() if workers > 1 else None)
     tasks = plan.tasks(memory and int(memory/max(workers, 1)), elsewhere=bool(workers or scheduler))
     for name, entry in _all_results(tasks, workers, scheduler, progress) if tasks else ():
@@ -303,6 +352,7 @@ class _Plan:
         ok = target.is_dir() or not target.exists()
         checks.require(ok, f'a folder at {target}', 'a file', 'choose another name', NotADirectoryError)
         with checks.writable(target): target.mkdir(parents=True, exist_ok=True)
+        _check_sources(files, target, how['formats'])
         self.files, self.target, self.how, self.entries = files, target, how, read_manifest(target)
         self.about = {name: _about(path, how) for name, path in files.items()}
         self.made = {name: _made(self.entries.get(name, {}), self.about[name], path, target)

@@ -7,14 +7,17 @@ __all__ = ['app', 'main']
 
 # %% ../nbs/plumbing/cli.ipynb #85c55bcd
 import json
+import os
 import re
 import sys
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 # %% ../nbs/plumbing/cli.ipynb #eb3b3e83
 _USAGE = (ValueError, TypeError, LookupError, ImportError, FileNotFoundError, FileExistsError, IsADirectoryError,
@@ -27,7 +30,8 @@ def _as_options(text):
     "A message of the package in the words of the command."
     text = re.sub(r'(set |use )?overwrite=True', 'use --force', text)
     def option(found): return f'--{_OPTIONS[found[1]]} {found[3]}'
-    return re.sub(rf"\b({'|'.join(_OPTIONS)})=(['\"]?)([\w.:/-]+)\2", option, text)
+    text = re.sub(rf"\b({'|'.join(_OPTIONS)})=(['\"]?)([\w.:/-]+)\2", option, text)
+    return re.sub(r'\((--max-size \d+)\)', r'(\1, or --fit)', text)
 
 def _said(error):
     "What an error says, in a line."
@@ -65,7 +69,7 @@ def _interruptible(todo):
     "Ctrl-C ends the command with a word on what there is."
     try: yield
     except KeyboardInterrupt as stop:
-        _tell(f'interrupted; {stop or todo}')
+        _tell(f'interrupted; {str(stop) or todo}')
         raise typer.Exit(130) from None
 
 # %% ../nbs/plumbing/cli.ipynb #01300b01
@@ -75,6 +79,13 @@ app = typer.Typer(
     help='Semantic soft segmentation: a photograph becomes a few layers that follow its objects, with soft outlines.',
     epilog='Exit codes: 0 all is done; 1 a photograph failed, or the work did (memory, disk, convergence); 2 what was '
     'asked for makes no sense, cannot be read, or would overwrite something; 130 Ctrl-C, nothing is half-written.')
+
+class _Command(TyperCommand):
+    "A command whose help names arguments without their types in Python."
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        for p in self.params:
+            if p.param_type_name == 'argument': p.display_type_rich = lambda ctx: ''
 
 def _show_version(wanted):
     if not wanted: return
@@ -97,6 +108,9 @@ def main(
     try:
         with _short_warnings(): app(words, prog_name='sss')
     except SystemExit as end: return end.code or 0
+    except BrokenPipeError:     # who reads the answer has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if '--debug' in words: raise
         _tell(_said(error))
@@ -109,15 +123,43 @@ def _examples(*lines): return '\b\nExamples:\n' + '\n'.join(f'  {line}' for line
 _Json = Annotated[bool, typer.Option('--json', help='Answer in JSON, one object a line.')]
 _Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Show no bar.')]
 _Debug = Annotated[bool, typer.Option('--debug', help='Show where an error came from.')]
-_Force = Annotated[bool, typer.Option('--force', help='Replace what is there.')]
+_Force = Annotated[bool, typer.Option('--force', help='Replace what is there; else it is left alone.')]
 _Features = Annotated[str, typer.Option(
     metavar='NAME|FILE', help='What describes the photograph: default (the network that ships), classical, '
     'dinov2:NAME (of Hugging Face), a trained network .safetensors, or a .npy, .npz, .mat or picture of its size.')]
 _MaxSize = Annotated[int | None, typer.Option(
-    metavar='PIXELS', help='Make a larger photograph smaller, to this height or width.')]
-_Fit = Annotated[bool, typer.Option('--fit', help='Make a photograph that takes more memory than there is smaller.')]
+    metavar='PIXELS', help='Reduce a photograph until its longer side has this length.')]
+_Fit = Annotated[bool, typer.Option('--fit', help='Reduce a photograph until there is enough memory for it.')]
 _MaxMemory = Annotated[float | None, typer.Option(
     metavar='GB', help='Memory that may be taken, in all; else what is free.')]
+_Preset = Annotated[Literal['stable', 'official', 'paper'], typer.Option(
+    help='The numbers of the method: ours, of the released program, or as printed in the paper.')]
+
+def _words(values): return [word.strip() for value in values for word in value.split(',') if word.strip()]
+
+def _numbers(option, text, n=None):
+    "The whole numbers of a text with commas. Raises ValueError."
+    parts = text.split(',')
+    if not all(re.fullmatch(r'\s*-?\d+\s*', p) for p in parts) or n not in (None, len(parts)):
+        raise ValueError(f'expected {n or "some"} whole numbers with commas for {option}, got {text}')
+    return tuple(map(int, parts))
+
+def _bytes(gigabytes):
+    "Of --max-memory, or None. Raises ValueError."
+    from sss_nb import checks
+    return None if gigabytes is None else int(1e9*checks.positive('--max-memory', gigabytes))
+
+def _exclude(**given):
+    "Raise ValueError if more than one of these options was given."
+    names = [f'--{name.replace("_", "-")}' for name, value in given.items() if value]
+    if len(names) > 1: raise ValueError(f'expected one of {" and ".join(names)}, got both; leave one out')
+
+def _check_new(paths, force):
+    "Raise FileExistsError if a file is there, and FileNotFoundError if its folder is not."
+    from sss_nb import checks
+    for path in paths:
+        checks.existing_folder(path.absolute().parent, f'a folder for {path.name}', 'make it first')
+        if not force: checks.free_name(path)
 _Device = Annotated[str, typer.Option(metavar='cpu|cuda|auto', help='Where the network and two of the steps run.')]
 
 # %% ../nbs/plumbing/cli.ipynb #f21ea45e
@@ -126,10 +168,8 @@ def _versions():
     import platform
     from importlib.metadata import version
 
-    from petsc4py import PETSc
-    from slepc4py import SLEPc
-
     from sss_nb import __version__
+    from sss_nb.petsc import PETSc, SLEPc
     own = dict(sss_nb=__version__, Python=platform.python_version(), system=f'{platform.system()} {platform.machine()}')
     numbers = {name: version(name) for name in ('numpy', 'scipy', 'scikit-image', 'torch')}
     return own | numbers | {name: '.'.join(map(str, package.Sys.getVersion()))
@@ -172,7 +212,7 @@ def _readable(name, value):
     if isinstance(value, bool): return 'yes' if value else 'no'
     return 'none' if value is None else str(value)
 
-@app.command('info', epilog=_examples('sss info', 'sss info --json'))
+@app.command('info', cls=_Command, epilog=_examples('sss info', 'sss info --json'))
 def _info(as_json: _Json = False, debug: _Debug = False):
     """Versions, solvers and memory.
 
@@ -184,6 +224,8 @@ def _info(as_json: _Json = False, debug: _Debug = False):
         for name, value in part.items(): _answer(f'  {name:18} {_readable(name, value)}')
 
 # %% ../nbs/plumbing/cli.ipynb #09a37f93
+_TOLD = ('status', 'layers', 'width', 'height', 'seconds', 'error', 'warnings')
+
 class _Report:
     "Says what came of each photograph, when it is known."
     def __init__(self, out, as_json): self.out, self.as_json, self.told = out, as_json, set()
@@ -206,7 +248,7 @@ class _Report:
         _answer(f'{name}: {n} layer{"s"*(n != 1)} of {size} in {entry["seconds"]:.1f} s: {where}')
 
     def _object(self, name, entry, new):
-        told = {k: entry[k] for k in ('status', 'layers', 'width', 'height', 'seconds', 'error', 'warnings') if k in entry}
+        told = {key: entry[key] for key in _TOLD if key in entry}
         _answer(json.dumps(dict(photo=name, new=new, **told, files=self._files(name, entry))))
 
     def end(self, entries):
@@ -225,10 +267,8 @@ _Photos = Annotated[list[str], typer.Argument(
 _Out = Annotated[Path, typer.Option(metavar='DIR', help='Folder that the layers and manifest.json go to.')]
 _Layers = Annotated[str, typer.Option(metavar='N|auto', help='How many layers; auto: as many as the photograph has.')]
 _Formats = Annotated[list[str], typer.Option(
-    '--format', metavar='LIST', help='What is written, with commas between. folder: all that was computed, as PHOTO/, '
-    'which pick and edit read; png: a folder of cut-out layers; for editors psd, psb, ora, tif; npz for NumPy.')]
-_Preset = Annotated[Literal['stable', 'official', 'paper'], typer.Option(
-    help='The numbers of the method: ours, of the released program, or as printed in the paper.')]
+    '--format', metavar='LIST', help='What is written, with commas between. folder: all that was computed, which '
+    'pick and edit read; png: a folder of cut-out layers; psd, psb, ora, tif: a file for editors; npz: for NumPy.')]
 _Method = Annotated[Literal['auto', 'exact', 'multilevel'] | None, typer.Option(
     help='All pixels in all steps, or the fast way for large photographs; else as the preset has it.')]
 _Everything = Annotated[bool, typer.Option('--everything', help='Eigenvectors and matrices in the folder, too.')]
@@ -236,21 +276,14 @@ _Workers = Annotated[int | None, typer.Option(
     metavar='N', help='Processes, 0 for none but this; else half as many as cores, for many photographs.')]
 _Scheduler = Annotated[str | None, typer.Option(metavar='ADDRESS', help='Of a Dask scheduler with its own workers.')]
 
-def _words(values): return [word.strip() for value in values for word in value.split(',') if word.strip()]
-
 def _layers(text):
     "How many layers. Raises ValueError."
     if not (text == 'auto' or text.isdecimal() and int(text) > 0):
         raise ValueError(f'expected --layers to be a number from 1, or auto, got {text}')
     return text if text == 'auto' else int(text)
 
-def _exclude(**given):
-    "Raise ValueError if more than one of these options was given."
-    names = [f'--{name.replace("_", "-")}' for name, value in given.items() if value]
-    if len(names) > 1: raise ValueError(f'expected one of {" and ".join(names)}, got both; leave one out')
-
 # %% ../nbs/plumbing/cli.ipynb #6642445b
-@app.command('segment', epilog=_examples(
+@app.command('segment', cls=_Command, epilog=_examples(
     'sss segment photo.jpg', 'sss segment photo.jpg --layers 8 --format psd,png --out layers',
     "sss segment holiday 'family/*.jpg' --out layers --json", 'sss segment huge.tif --fit'))
 def _segment(
@@ -275,19 +308,333 @@ def _segment(
     with _interruptible('what is done stays, and the same command goes on from there'):
         entries = soft_segment_folder(
             photos, out, features=features, params=params, layers=_layers(layers), formats=formats,
-            everything=everything, max_size=max_size, fit=fit, max_memory=max_memory and 1e9*max_memory,
-            workers=workers, scheduler=scheduler, device=device, overwrite=force, progress=_bar_wanted(quiet),
-            report=report)
+            everything=everything, max_size=max_size, fit=fit, max_memory=_bytes(max_memory), workers=workers,
+            scheduler=scheduler, device=device, overwrite=force, progress=_bar_wanted(quiet), report=report)
     if report.end(entries): raise typer.Exit(1)
 
-# %% ../nbs/plumbing/cli.ipynb #038b60d2
-def _check_new(paths, force):
-    "Raise FileExistsError if a file is there, and FileNotFoundError if its folder is not."
-    from sss_nb import checks
-    for path in paths:
-        checks.existing_folder(path.absolute().parent, f'a folder for {path.name}', 'make it first')
-        if not force: checks.free_name(path)
+# %% ../nbs/plumbing/cli.ipynb #40281cc8
+_Photo = Annotated[str, typer.Argument(
+    metavar='PHOTO', help='A photograph, or the folder that `sss segment` made of it, which is faster.')]
+_Points = Annotated[list[str], typer.Option(
+    '--point', metavar='X,Y', help='A pixel on the object, from the left and from the top; may be given again.')]
+_Background = Annotated[list[str], typer.Option(
+    '--background', metavar='X,Y', help='A pixel on what is not the object; may be given again.')]
+_Box = Annotated[str | None, typer.Option(metavar='L,T,R,B', help='The object lies between left, top, right, bottom.')]
+_Mask = Annotated[str | None, typer.Option(
+    metavar='FILE', help='A picture of the size of the photograph, roughly white on the object, else black.')]
 
+class _Marks(NamedTuple):
+    "What was marked, in words of the command."
+    point:list
+    background:list
+    box:str
+    mask:str
+
+    def read(self, scale=1):
+        "Arguments of `read_marks`, in pixels of the photograph times `scale`. Raises ValueError."
+        if not (self.point or self.box or self.mask):
+            raise ValueError('expected marks on the object, got none; give --point X,Y, --box L,T,R,B or --mask FILE')
+        def scaled(option, text, n): return tuple(scale*k for k in _numbers(option, text, n))
+        marks = dict(points=[scaled('--point', p, 2) for p in self.point],
+                     background=[scaled('--background', p, 2) for p in self.background])
+        if self.box: marks['box'] = scaled('--box', self.box, 4)
+        if self.mask: marks['mask'] = self._weights()
+        return marks
+
+    def _weights(self):
+        from sss_nb.pictures.files import load_image
+        return load_image(self.mask).mean(-1)
+
+# %% ../nbs/plumbing/cli.ipynb #9246a794
+class _Way(NamedTuple):
+    "How a photograph is segmented, in words of the command."
+    features:str
+    preset:str
+    max_size:int
+    fit:bool
+    max_memory:float
+    device:str
+    quiet:bool
+
+    def check_kept(self, folder):
+        "Raise ValueError for options that a folder of layers has no use for."
+        usual = _Way('default', 'stable', None, False, None, self.device, self.quiet)
+        names = [f'--{n.replace("_", "-")}' for n in self._fields if getattr(self, n) != getattr(usual, n)]
+        if names: raise ValueError(f'expected a photograph for {names[0]}, got {folder}, whose layers are made')
+
+    def image(self, photo):
+        "The photograph, reduced if it was asked for. Raises ValueError or MemoryError."
+        from sss_nb.batch import check_source, is_file_of_features, sized_photograph
+        from sss_nb.params import preset
+        from sss_nb.pictures.files import load_image
+        check_source(self.features, self.device)
+        if not is_file_of_features(self.features):
+            p, memory = preset(self.preset), _bytes(self.max_memory)
+            return sized_photograph(photo, self.features, p, self.max_size, self.fit, memory)
+        _exclude(features='a file', max_size=self.max_size, fit=self.fit)
+        return load_image(photo)
+
+    def segments(self, image, name):
+        "The layers of a photograph, with a bar."
+        from tqdm import tqdm
+
+        from sss_nb.batch import BAR, stages_in
+        from sss_nb.pipeline import semantic_soft_segmentation
+        with tqdm(total=1, disable=not _bar_wanted(self.quiet), leave=False, bar_format=BAR) as bar:
+            return semantic_soft_segmentation(image, self.features, params=self.preset, device=self.device,
+                                              progress=stages_in(bar, name))
+
+# %% ../nbs/plumbing/cli.ipynb #42ae47b2
+def _reduced(mask, shape):
+    "A mask at the size of the reduced photograph."
+    import numpy as np
+
+    from sss_nb.pictures.resize import resize_image
+    return np.clip(resize_image(mask, shape), 0, 1)
+
+def _marked(photo, marks, way):
+    "The picture, and its marks in its own pixels. Raises ValueError or MemoryError."
+    from sss_nb.layers.pick import read_marks
+    from sss_nb.pictures.files import load_image
+    image = way.image(photo)
+    smaller = way.max_size or way.fit
+    full = load_image(photo).shape[:2] if smaller else image.shape[:2]
+    read_marks(full, **marks.read())
+    found = marks.read(max(image.shape)/max(full))
+    if 'mask' in found and full != image.shape[:2]: found['mask'] = _reduced(found['mask'], image.shape[:2])
+    return image, found
+
+def _picked(photo, marks, way):
+    "The segments of a photograph, or of the folder that was made of it, and the union that was marked."
+    from sss_nb.result import SoftSegments
+    folder = Path(photo).is_dir()
+    if folder:
+        way.check_kept(photo)
+        segments, told = SoftSegments.load(photo), marks.read()
+    else:
+        image, told = _marked(photo, marks, way)
+        segments = way.segments(image, Path(photo).name)
+    if segments.membership is None: raise ValueError(f'expected a photograph with an object, got {photo} of one colour')
+    return segments, segments.pick(**told)
+
+# %% ../nbs/plumbing/cli.ipynb #312d97e3
+_PICTURES, _STACKS = ('.png', '.tif', '.tiff', '.jpg', '.jpeg'), ('.psd', '.psb', '.ora', '.npz')
+
+def _check_output(out, endings, force):
+    "Raise ValueError or OSError if the file cannot be written, before the work begins."
+    from sss_nb import checks
+    checks.one_of('the ending of --out', out.suffix.lower(), endings)
+    _check_new((out,), force)
+
+def _write_stack(out, colors, alphas, photo, force):
+    "The object over the rest, as layers, in the profile of the photograph."
+    import numpy as np
+
+    from sss_nb.layers.colors import layer_shares
+    from sss_nb.layers.files import export_layers, picture_profile
+    profile, exif = picture_profile(photo) if Path(photo).is_file() else (None, None)
+    colors, alphas = np.clip(colors[:, :, ::-1], 0, 1), layer_shares(alphas[..., ::-1])
+    export_layers(out, colors, alphas, names=['rest', 'object'], overwrite=force, profile=profile, exif=exif)
+
+def _two_layers(image, matte):
+    "Colours (h, w, 2, 3) and alphas (h, w, 2) of the object and the rest."
+    import numpy as np
+
+    from sss_nb.layers.colors import layer_colors
+    alphas = np.stack([matte, 1 - matte], axis=-1)
+    return layer_colors(image, alphas), alphas
+
+def _write_pick(out, segments, matte, photo, force, only_matte):
+    "The matte, the object cut out, or both layers, by what was asked for and the ending of the name."
+    import numpy as np
+
+    from sss_nb.pictures.files import encode_image, write_atomic
+    if only_matte: return write_atomic(out, encode_image(matte, out.suffix), force)
+    colors, alphas = _two_layers(segments.image, matte)
+    if out.suffix.lower() in _STACKS: return _write_stack(out, colors, alphas, photo, force)
+    write_atomic(out, encode_image(np.dstack([colors[:, :, 0], matte]), out.suffix), force)
+
+# %% ../nbs/plumbing/cli.ipynb #ca98ebfb
+_Rank = Annotated[int, typer.Option(metavar='N', help='2 takes the second best answer to the marks, and so on.')]
+_OnlyMatte = Annotated[bool, typer.Option('--matte', help='Write the alpha alone, as a grey picture.')]
+
+def _of_rank(segments, found, rank):
+    "The matte and the segments of an alternative. Raises ValueError."
+    choices = [found, *found.alternatives]
+    if rank > len(choices): raise ValueError(f'expected --rank of at most {len(choices)} for these marks, got {rank}')
+    chosen = choices[rank - 1]
+    return found.matte if rank == 1 else segments.matte(chosen.members), chosen
+
+@app.command('pick', cls=_Command, epilog=_examples(
+    'sss pick photo.jpg --point 320,200 --out cutout.png',
+    'sss pick photo.jpg --box 40,60,410,300 --background 50,70 --out object.psd',
+    'sss segment photo.jpg --out layers', 'sss pick layers/photo.jpg --point 320,200 --out cutout.png'))
+def _pick(
+    photo: _Photo,
+    out: Annotated[Path, typer.Option(
+        metavar='FILE', help='.png or .tif: the object cut out; .psd, .psb, .ora, .npz: the object and the rest.')],
+    point: _Points = (), background: _Background = (), box: _Box = None, mask: _Mask = None, rank: _Rank = 1,
+    matte: _OnlyMatte = False, features: _Features = 'default', preset: _Preset = 'stable', max_size: _MaxSize = None,
+    fit: _Fit = False, max_memory: _MaxMemory = None, device: _Device = 'auto', force: _Force = False,
+    as_json: _Json = False, quiet: _Quiet = False, debug: _Debug = False,
+):
+    """One object, cut out by a click.
+
+    Its soft outline has the colours of the object alone, so that it can be put before another background."""
+    began, way = time.perf_counter(), _Way(features, preset, max_size, fit, max_memory, device, quiet)
+    _check_output(out, _PICTURES if matte else _PICTURES[:3] + _STACKS, force)
+    if rank < 1: raise ValueError(f'expected --rank of at least 1, got {rank}')
+    with _interruptible('nothing was written'):
+        segments, found = _picked(photo, _Marks(point, background, box, mask), way)
+        alpha, chosen = _of_rank(segments, found, rank)
+        _write_pick(out, segments, alpha, photo, force, matte)
+    h, w = alpha.shape
+    about = dict(photo=photo, width=w, height=h, share=round(float(alpha.mean()), 4), rank=rank,
+                 ranks=1 + len(found.alternatives), segments=len(chosen.members))
+    _tell_of(about, f'an object on {alpha.mean():.1%} of {w} x {h} pixels', out, began, as_json)
+
+def _tell_of(about, words, out, began, as_json):
+    "What came out, as an object or in a line."
+    seconds = round(time.perf_counter() - began, 2)
+    if as_json: return _answer(json.dumps(about | dict(seconds=seconds, files=[str(out)])))
+    _answer(f'{about["photo"]}: {words} in {seconds:.1f} s: {out}')
+
+# %% ../nbs/plumbing/cli.ipynb #8f880989
+class _Edits(NamedTuple):
+    "What is to be done, in words of the command."
+    exposure:float
+    warmth:float
+    desaturate:float
+    recolor:str
+    new_background:str
+    defocus:float
+    motion_blur:str
+    move:str
+
+    def asked(self):
+        "The edits that were asked for, by name. Raises ValueError for none."
+        given = {name: value for name, value in self._asdict().items() if value not in (None, 0)}
+        if not given: raise ValueError('expected an edit, such as --desaturate 1, got none; sss edit --help has all')
+        return given
+
+    def check(self):
+        "Raise ValueError for what cannot be read, before the work begins."
+        from sss_nb import checks
+        self.asked()
+        checks.number('--desaturate', self.desaturate, least=0, most=1)
+        checks.number('--defocus', self.defocus, least=0)
+        if self.recolor: _color('--recolor', self.recolor)
+        if self.new_background: _backdrop(self.new_background, (3, 3))
+        for name in ('motion_blur', 'move'):
+            if getattr(self, name): _numbers(f'--{name.replace("_", "-")}', getattr(self, name), 2)
+
+def _color(option, text):
+    "A colour (3,) in [0, 1]. Raises ValueError."
+    import numpy as np
+    from PIL import ImageColor
+    try: return np.array(ImageColor.getrgb(text)[:3])/255
+    except ValueError:
+        what = 'a picture or a colour' if option == '--new-background' else 'a colour'
+        raise ValueError(f"expected {what} such as white or '#ffcc00' for {option}, got {text}") from None
+
+def _backdrop(text, shape):
+    "A picture (h, w, 3) that covers `shape`, its middle, or a colour (3,). Raises ValueError."
+    import numpy as np
+
+    from sss_nb.pictures.files import load_image
+    from sss_nb.pictures.resize import resize_image
+    if not Path(text).exists(): return _color('--new-background', text)
+    picture = load_image(text)
+    scale = min(n/m for n, m in zip(picture.shape, shape, strict=False))
+    size = [max(1, round(scale*m)) for m in shape]
+    top, left = ((n - m)//2 for n, m in zip(picture.shape, size, strict=False))
+    return np.clip(resize_image(picture[top:top + size[0], left:left + size[1]], shape), 0, 1)
+
+# %% ../nbs/plumbing/cli.ipynb #51b56e8b
+def _in_other_light(colors, alphas, edits, k):
+    "The colours after those edits that change nothing else."
+    from sss_nb.layers import edit
+    colors = edit.grade(colors, k, exposure=edits.exposure, warmth=edits.warmth)
+    colors = edit.desaturate(colors, k, edits.desaturate)
+    if edits.recolor: colors = edit.recolor(colors, alphas, k, _color('--recolor', edits.recolor))
+    if not edits.new_background: return colors
+    return edit.replace_background(colors, 1, _backdrop(edits.new_background, alphas.shape[:2]))
+
+def _edited(colors, alphas, edits, k):
+    "Colours and alphas of the object (0) and the rest (1) after the edits of layer `k`, and their sum."
+    import numpy as np
+
+    from sss_nb.layers import edit
+    from sss_nb.layers.colors import composite
+    front = [0]*k
+    colors = _in_other_light(colors, alphas, edits, k)
+    if edits.defocus: colors, alphas = edit.defocus(colors, alphas, k, edits.defocus, front)
+    if edits.motion_blur:
+        length, angle = _numbers('--motion-blur', edits.motion_blur, 2)
+        colors, alphas = edit.motion_blur(colors, alphas, k, length, angle, front)
+    if edits.move:
+        x, y = _numbers('--move', edits.move, 2)
+        colors, alphas = edit.move(colors, alphas, k, (y, x))
+    blurred = k == 0 and (edits.defocus or edits.motion_blur)
+    picture = (edit.composite_light if blurred else composite)(colors, alphas)
+    return colors, alphas, np.clip(picture, 0, 1)
+
+# %% ../nbs/plumbing/cli.ipynb #3e4918c2
+_Amount = Annotated[float, typer.Option(
+    metavar='NUMBER', show_default=False, help='From 0 to 1: 1 is grey, 0.5 half as colourful.')]
+_Exposure = Annotated[float, typer.Option(
+    metavar='STOPS', show_default=False, help='1 is twice the light, -1 half of it.')]
+_Warmth = Annotated[float, typer.Option(metavar='STOPS', show_default=False, help='Above 0 warmer, below 0 cooler.')]
+_Recolor = Annotated[str | None, typer.Option(metavar='COLOR', help="Another hue, such as red or '#3060ff'.")]
+_NewBackground = Annotated[str | None, typer.Option(
+    metavar='FILE|COLOR', help='Put the object before the middle of another picture, or before a colour.')]
+_Defocus = Annotated[float, typer.Option(
+    metavar='PIXELS', show_default=False, help='Out of focus: the radius of what a point becomes.')]
+_MotionBlur = Annotated[str | None, typer.Option(
+    metavar='PIXELS,DEGREES', help='In motion, over this length: 0 degrees to the right, 90 up.')]
+_Move = Annotated[str | None, typer.Option(
+    metavar='X,Y', help='To the right and down, or, below 0, to the left and up; the hole is filled.')]
+_Rest = Annotated[bool, typer.Option('--rest', help='Edit all but the object.')]
+
+@app.command('edit', cls=_Command, epilog=_examples(
+    'sss edit photo.jpg --point 320,200 --new-background beach.jpg --out new.jpg',
+    'sss edit photo.jpg --point 320,200 --rest --defocus 6 --out new.jpg',
+    'sss edit layers/photo.jpg --box 40,60,410,300 --move 80,0 --out new.psd'))
+def _edit(
+    photo: _Photo,
+    out: Annotated[Path, typer.Option(
+        metavar='FILE', help='.png, .jpg or .tif: the picture; .psd, .psb, .ora, .npz: the object and the rest.')],
+    point: _Points = (), background: _Background = (), box: _Box = None, mask: _Mask = None, rest: _Rest = False,
+    exposure: _Exposure = 0, warmth: _Warmth = 0, desaturate: _Amount = 0, recolor: _Recolor = None,
+    new_background: _NewBackground = None, defocus: _Defocus = 0, motion_blur: _MotionBlur = None, move: _Move = None,
+    features: _Features = 'default', preset: _Preset = 'stable', max_size: _MaxSize = None, fit: _Fit = False,
+    max_memory: _MaxMemory = None, device: _Device = 'auto', force: _Force = False, as_json: _Json = False,
+    quiet: _Quiet = False, debug: _Debug = False,
+):
+    """One object, or all but it, changed.
+
+    The object is marked as for `sss pick`. Several edits may be given."""
+    began, way = time.perf_counter(), _Way(features, preset, max_size, fit, max_memory, device, quiet)
+    edits = _Edits(exposure, warmth, desaturate, recolor, new_background, defocus, motion_blur, move)
+    _check_output(out, _PICTURES + _STACKS, force)
+    edits.check()
+    _exclude(rest=rest, move=move)
+    with _interruptible('nothing was written'):
+        segments, found = _picked(photo, _Marks(point, background, box, mask), way)
+        colors, alphas, picture = _edited(*_two_layers(segments.image, found.matte), edits, int(rest))
+        _write_edit(out, colors, alphas, picture, photo, force)
+    (h, w), share = found.matte.shape, float(found.matte.mean())
+    about = dict(photo=photo, width=w, height=h, share=round(share, 4), edits=edits.asked(), rest=rest)
+    what = f'{"all but " if rest else ""}the object on {share:.1%} of {w} x {h} pixels'
+    _tell_of(about, f'{", ".join(edits.asked())} of {what}'.replace('_', '-'), out, began, as_json)
+
+def _write_edit(out, colors, alphas, picture, photo, force):
+    "The picture, or both layers, by the ending of the name."
+    from sss_nb.pictures.files import encode_image, write_atomic
+    if out.suffix.lower() in _STACKS: return _write_stack(out, colors, alphas, photo, force)
+    write_atomic(out, encode_image(picture, out.suffix), force)
+
+# %% ../nbs/plumbing/cli.ipynb #038b60d2
 def _encoded(values, ending):
     "Features as the content of a file."
     from io import BytesIO
@@ -298,7 +645,7 @@ def _encoded(values, ending):
     else: np.savez_compressed(file, features=values)
     return file.getvalue()
 
-@app.command('features', epilog=_examples(
+@app.command('features', cls=_Command, epilog=_examples(
     'sss features photo.jpg --out photo.npy', 'sss features photo.jpg --features classical --out photo.npz'))
 def _describe(
     photo: Annotated[str, typer.Argument(metavar='PHOTO', help='A photograph.')],
@@ -314,7 +661,8 @@ def _describe(
     from sss_nb.params import STABLE
     from sss_nb.pictures.files import encode_image, load_image, write_atomic
     from sss_nb.pipeline import three_channels
-    ending, picture = checks.one_of('the ending of --out', out.suffix.lower(), ('.npy', '.npz')), out.with_suffix('.png')
+    ending = checks.one_of('the ending of --out', out.suffix.lower(), ('.npy', '.npz'))
+    picture = out.with_suffix('.png')
     _check_new((out, picture), force)
     image = load_image(photo, max_size=max_size)
     values, source = feature_map(features, image, device)
@@ -328,13 +676,6 @@ def _describe(
 # %% ../nbs/plumbing/cli.ipynb #445ad96e
 _READERS = dict(bsds500='bsds500', camvid='camvid', coco='coco_stuff', ade20k='ade20k', cityscapes='cityscapes')
 
-def _numbers(option, text, n=None):
-    "The whole numbers of a text with commas. Raises ValueError."
-    parts = text.split(',')
-    if not all(p.strip().isdecimal() for p in parts) or n not in (None, len(parts)):
-        raise ValueError(f'expected {n or "some"} whole numbers with commas for {option}, got {text}')
-    return tuple(map(int, parts))
-
 def _dataset(kind, where, split, ending, void):
     "The samples of a folder. Raises as the readers of `learning.datasets` do."
     from sss_nb.learning import datasets
@@ -346,7 +687,8 @@ def _network(word, channels, widths):
     from sss_nb.networks.core import find_architecture, load_weights
     from sss_nb.pictures.registry import data_dir
     sizes = {name: value for name, value in dict(channels=channels, widths=widths).items() if value}
-    if word != 'superpixel' and sizes: raise ValueError(f'expected --{[*sizes][0]} with --network superpixel, got {word}')
+    if word != 'superpixel' and sizes:
+        raise ValueError(f'expected --network superpixel with --{[*sizes][0]}, got {word}')
     if word == 'superpixel': return find_architecture('SuperpixelNet')(**sizes)
     return load_weights(data_dir()/'weights/small.safetensors' if word == 'small' else word)
 
@@ -365,7 +707,15 @@ def _weights(folder, validated, net, about):
     found = {k: v for e in read_log(folder) if e['step'] == step for k, v in e.items() if k != 'rate'}
     return save_weights(net, folder/'network.safetensors', **about, **found), found
 
-@app.command('train', epilog=_examples(
+_Validation = Annotated[str | None, typer.Option(
+    metavar='DIR|NAME', help='A plain folder, or a split of the data set, by which the best weights are chosen.')]
+_Channels = Annotated[int | None, typer.Option(metavar='N', help='superpixel: of the features; else 128.')]
+_Widths = Annotated[str | None, typer.Option(metavar='N,N,N', help='superpixel: of its blocks; else 64,128,256.')]
+_Crop = Annotated[str, typer.Option(metavar='H,W', help='Of a crop; multiples of the stride of the network.')]
+_Loss = Annotated[Literal['superpixel', 'pixel'], typer.Option(help='Pairs of superpixels, or of pixels.')]
+_Precision = Annotated[Literal['float32', 'bfloat16', 'float16'], typer.Option(help='float16: CUDA only.')]
+
+@app.command('train', cls=_Command, epilog=_examples(
     'sss train photos --validation others --out run', 'sss train CamVid --kind camvid --validation val --out run',
     'sss segment photo.jpg --features run/network.safetensors'))
 def _train(
@@ -373,20 +723,17 @@ def _train(
     out: Annotated[Path, typer.Option(metavar='DIR', help='Folder for the log, checkpoints and network.safetensors.')],
     kind: _Kind = 'plain',
     split: Annotated[str | None, typer.Option(metavar='NAME', help='Part of a data set; else its usual one.')] = None,
-    validation: Annotated[str | None, typer.Option(
-        metavar='DIR|NAME', help='A plain folder, or a split of the data set, by which the best weights are chosen.')] = None,
+    validation: _Validation = None,
     ending: Annotated[str, typer.Option(metavar='TEXT', help='plain: what ends a label map.')] = '_label.png',
     void: Annotated[str, typer.Option(metavar='N,N', help='plain: labels that mean nothing.')] = '255',
-    network: _Network = 'small',
-    channels: Annotated[int | None, typer.Option(metavar='N', help='superpixel: of the features; else 128.')] = None,
-    widths: Annotated[str | None, typer.Option(metavar='N,N,N', help='superpixel: of its blocks; else 64,128,256.')] = None,
-    steps: Annotated[int, typer.Option(help='Batches.')] = 2000, batch: Annotated[int, typer.Option(help='Crops.')] = 4,
-    crop: Annotated[str, typer.Option(metavar='H,W', help='Of a crop; multiples of the stride of the network.')] = '288,288',
-    loss: Annotated[Literal['superpixel', 'pixel'], typer.Option(help='Pairs of superpixels, or of pixels.')] = 'superpixel',
-    rate: Annotated[float, typer.Option(help='The learning rate to begin with.')] = 1e-3,
-    precision: Annotated[Literal['float32', 'bfloat16', 'float16'], typer.Option(help='float16: CUDA only.')] = 'float32',
-    seed: Annotated[int, typer.Option(help='Of everything random.')] = 0, device: _Device = 'auto',
-    workers: Annotated[int, typer.Option(help='Threads that prepare batches.')] = 1,
+    network: _Network = 'small', channels: _Channels = None, widths: _Widths = None,
+    steps: Annotated[int, typer.Option(metavar='N', help='Batches to learn from.')] = 2000,
+    batch: Annotated[int, typer.Option(metavar='N', help='Crops in a batch.')] = 4,
+    crop: _Crop = '288,288', loss: _Loss = 'superpixel',
+    rate: Annotated[float, typer.Option(metavar='NUMBER', help='The learning rate to begin with.')] = 1e-3,
+    precision: _Precision = 'float32',
+    seed: Annotated[int, typer.Option(metavar='N', help='Of everything random.')] = 0, device: _Device = 'auto',
+    workers: Annotated[int, typer.Option(metavar='N', help='Threads that prepare batches.')] = 1,
     as_json: _Json = False, quiet: _Quiet = False, debug: _Debug = False,
 ):
     """A network of your own.

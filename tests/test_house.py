@@ -150,7 +150,7 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'cli': ['checks', 'process', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', 'batch',
             'petsc'],
     'explorer': ['checks', 'process', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
-    'batch': ['checks', 'process', 'pictures', 'networks', 'params', 'result', 'pipeline'],
+    'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'params', 'result', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
     'run': ['checks', 'petsc', 'levels', 'pictures', 'networks', 'params', 'result', 'pipeline', 'strips'],
