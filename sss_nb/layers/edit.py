@@ -67,7 +67,7 @@ def _shares(alphas, layers, whole, least):
     return shares[tuple(nearest)]
 
 def _near_large(alpha, least, reach):
-    "1 in the large parts of a layer and near them, falling to 0 away from them; 1 everywhere if it has none. (h, w)"
+    "(h, w), 1 in and near the large parts of a layer, falling to 0 away from them; 1 everywhere if it has none."
     parts, _ = ndimage.label(alpha > .5)
     large = np.bincount(parts.ravel()) >= least*alpha.size
     large[0] = False
