@@ -29,6 +29,7 @@ _OPTIONS = {'max_size': 'max-size', 'max_memory': 'max-memory', 'params': 'prese
 def _as_options(text):
     "A message of the package in the words of the command."
     text = re.sub(r'(set |use )?overwrite=True', 'use --force', text)
+    text = re.sub(r", or take a photograph of ours: fetch\('\w+'\)", '', text)
     def option(found): return f'--{_OPTIONS[found[1]]} {found[3]}'
     text = re.sub(rf"\b({'|'.join(_OPTIONS)})=(['\"]?)([\w.:/-]+)\2", option, text)
     return re.sub(r'\((--max-size \d+)\)', r'(\1, or --fit)', text)

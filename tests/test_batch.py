@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from house import ROOT, python
+from PIL import Image, ImageCms
 
-from sss_nb.batch import soft_segment_folder
+from sss_nb.batch import read_manifest, soft_segment_folder
+from sss_nb.layers.files import read_layers
 from sss_nb.params import STABLE
-from sss_nb.pictures.files import save_image
+from sss_nb.pictures.files import load_image, save_image
 from sss_nb.pictures.scene import synthetic_scene
 
 COMMAND = [sys.executable, '-m', 'sss_nb.batch']
@@ -79,3 +81,52 @@ def test_what_changed_is_made_again(photographs):
     assert all((photographs/'out'/name/'laplacian.matrix.npz').exists() for name in whole)
     with pytest.raises(ValueError, match='features to be a name'):
         soft_segment_folder(photographs/'in', photographs/'out', features=np.zeros((24, 24, 3)), progress=False)
+
+
+FEW = replace(STABLE, superpixels=50, eigenvectors=10, clusters=6)
+
+
+def test_files_for_editors(tmp_path):
+    "They add up to the photograph, in its colour profile; a format more is made from what was kept."
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    samples = np.round(255*synthetic_scene(24)[0]).astype(np.uint8)
+    Image.fromarray(samples).save(tmp_path/'scene.png', icc_profile=profile)
+    how = dict(features='classical', params=FEW, workers=0, progress=False, layers='auto')
+    first = soft_segment_folder(tmp_path/'scene.png', tmp_path/'out', formats=['folder', 'psd'], **how)['scene.png']
+    before = (tmp_path/'out/scene.png/arrays.npz').stat().st_mtime_ns
+    told = []
+    more = soft_segment_folder(tmp_path/'scene.png', tmp_path/'out', formats=['ora', 'png'],
+                               report=lambda name, entry: told.append(entry['formats']), **how)['scene.png']
+    assert more['formats'] == ['folder', 'psd', 'ora', 'png'] and told == [more['formats']]
+    assert (tmp_path/'out/scene.png/arrays.npz').stat().st_mtime_ns == before
+    for name in ('scene.psd', 'scene.ora', 'scene'):
+        colors, alphas, names = read_layers(tmp_path/'out'/name)
+        assert len(names) == first['layers'] == more['layers']
+        picture = np.einsum('hwk,hwkc->hwc', alphas, colors)
+        assert np.abs(picture - load_image(tmp_path/'scene.png')).max() <= 1/255 + 1e-6, name
+    with Image.open(tmp_path/'out/scene/01-layer 1.png') as im: assert im.info['icc_profile'] == profile
+
+
+def test_nothing_of_others_is_replaced(photographs):
+    "The photographs never, and what the list does not know only if it may be overwritten."
+    how = dict(features='classical', params=FEW, workers=0, progress=False)
+    before = (photographs/'in/scene0.png').read_bytes()
+    with pytest.raises(FileExistsError, match='the photographs themselves'):
+        soft_segment_folder(photographs/'in', photographs/'in', **how)
+    (photographs/'out').mkdir()
+    (photographs/'out/scene1.psd').write_bytes(b'of another program')
+    with pytest.raises(FileExistsError, match='scene1.psd in'):
+        soft_segment_folder(photographs/'in', photographs/'out', formats=['psd'], overwrite=False, **how)
+    assert (photographs/'in/scene0.png').read_bytes() == before and not read_manifest(photographs/'out')
+    (photographs/'out/manifest.json').write_text('{"scene0.png": ')
+    with pytest.raises(ValueError, match='remove it'):
+        soft_segment_folder(photographs/'in', photographs/'out', **how)
+
+
+def test_sources_and_devices_are_checked_first(photographs):
+    for wrong in (dict(features='classic'), dict(features='none.safetensors'), dict(features='none.npy'),
+                  dict(device='tpu'), dict(max_memory=-1), dict(formats=['gif']), dict(layers=0)):
+        source = photographs/'in/scene0.png'
+        with pytest.raises((ValueError, FileNotFoundError)):
+            soft_segment_folder(source, photographs/'out', **dict(features='classical') | wrong)
+    assert not (photographs/'out').exists()

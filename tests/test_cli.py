@@ -167,7 +167,8 @@ def test_layers_auto(home, monkeypatch, capsys):
 
 
 WRONG = {
-    'segment none.jpg': 'no such file',
+    'segment none.jpg': 'no such file; check the path',
+    'pick none.jpg --point 5,5 --out a.png': 'got no such file; check the name',
     "segment 'in/*.gif'": 'photographs, got none in in/*.gif',
     'segment in --format gif': "'ora', 'tif', 'npz', got 'gif'",
     'segment in --layers 0': 'expected --layers to be a number from 1, or auto, got 0',

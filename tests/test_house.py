@@ -4,6 +4,7 @@ import configparser
 import hashlib
 import importlib.metadata
 import json
+import os
 import re
 import runpy
 import shutil
@@ -332,6 +333,9 @@ def test_wheel_has_its_data(tmp_path):
     '''
     done = python(code, target, cwd=tmp_path, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
+    done = subprocess.run([target/'bin/sss', '--version'], cwd=tmp_path, env=os.environ | dict(PYTHONPATH=str(target)),
+                          capture_output=True, text=True)
+    assert done.stdout.startswith('sss_nb '), done.stderr
     for p in MODULES + WEIGHTS + [ROOT/'data'/about['file'] for about in REGISTRY.values()]:
         inside = re.sub('^data/', 'sss_nb/_data/', p.relative_to(ROOT).as_posix())
         assert (target/inside).is_file(), f'{inside} is not in the wheel'
