@@ -296,8 +296,10 @@ def _checked(features, params, layers, formats, everything, max_size, fit):
     if layers not in (None, 'auto'): checks.integer('layers', layers, least=1)
     checks.require(formats, 'formats', 'none', f'known are {", ".join(ENDINGS)}')
     for f in formats: checks.one_of('a format', f, ENDINGS)
-    return dict(features=features, params=preset(params), layers=layers, everything=everything, max_size=max_size,
-                fit=fit, formats=list(dict.fromkeys(formats)))
+    params = preset(params)
+    return dict(features='default' if features is None else features, params=params,
+                layers=params.layers if layers is None else layers, everything=everything, max_size=max_size, fit=fit,
+                formats=list(dict.fromkeys(formats)))
 
 def _chosen(source, features, formats):
     "The photographs by name. Raises ValueError."
