@@ -40,7 +40,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'sss_nb.batch._outcome': ('plumbing/batch.html#_outcome', 'sss_nb/batch.py'),
                               'sss_nb.batch._pictures': ('plumbing/batch.html#_pictures', 'sss_nb/batch.py'),
                               'sss_nb.batch._results': ('plumbing/batch.html#_results', 'sss_nb/batch.py'),
-                              'sss_nb.batch._segmented': ('plumbing/batch.html#_segmented', 'sss_nb/batch.py'),
                               'sss_nb.batch._stat': ('plumbing/batch.html#_stat', 'sss_nb/batch.py'),
                               'sss_nb.batch._workers': ('plumbing/batch.html#_workers', 'sss_nb/batch.py'),
                               'sss_nb.batch._write': ('plumbing/batch.html#_write', 'sss_nb/batch.py'),

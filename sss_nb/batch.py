@@ -66,12 +66,6 @@ def sized_photograph(path, features, params, max_size, fit, memory):
     check_memory(image.shape, params, memory)
     return image
 
-def _segmented(image, features, layers, **how):
-    "Layers of a picture, in the number that was asked for; a picture of one colour has one."
-    auto = layers == 'auto'
-    segments = semantic_soft_segmentation(image, features, layers=None if auto else layers, **how)
-    return segments.with_layers('auto') if auto and segments.membership is not None else segments
-
 # %% ../nbs/plumbing/batch.ipynb #939ac235
 def segment_file(
     path,            # of a photograph
@@ -96,7 +90,8 @@ def segment_file(
             if 'folder' in made: segments = SoftSegments.load(output_path(path, target, 'folder'))
             else:
                 image = sized_photograph(path, features, params, max_size, fit, memory)
-                segments = _segmented(image, features, layers, params=params, device=device, progress=progress)
+                segments = semantic_soft_segmentation(image, features, layers=layers, params=params, device=device,
+                                                      progress=progress)
             _write(segments, path, target, formats, everything)
             h, w, n = segments.alphas.shape
             entry = dict(status='done', layers=n, height=h, width=w, seconds=round(time.perf_counter() - began, 2))
