@@ -20,12 +20,13 @@ import pytest
 from house import ROOT, python
 from PIL import Image
 
-from sss_nb import explorer
-from sss_nb.explorer import Explorer, History, State
+from sss_nb.explorer import Explorer
 from sss_nb.params import STABLE
 from sss_nb.pictures.files import load_image, save_image
 from sss_nb.pictures.registry import fetch
 from sss_nb.pictures.scene import synthetic_scene
+from sss_nb.views.scene import same_layers
+from sss_nb.views.state import History, State, click, merge, rename, renumber, solo_layer
 
 FEW = replace(STABLE, superpixels=100, eigenvectors=20, clusters=8)
 SCENE = synthetic_scene(64)[0]
@@ -36,10 +37,10 @@ def some_step(state, rng):
     "Any of the things that a user does."
     layers = list(state.layers)
     pairs = rng.permutation(layers)[:2].tolist()
-    steps = [lambda: explorer._soloed(state, pairs[0]), lambda: explorer._renamed(state, pairs[0], f'{rng.random()}'),
-             lambda: explorer._pointed(state, tuple(rng.integers(0, 64, 2).tolist()), 'new'),
+    steps = [lambda: solo_layer(state, pairs[0]), lambda: rename(state, pairs[0], f'{rng.random()}'),
+             lambda: click(state, tuple(rng.integers(0, 64, 2).tolist()), 'new'),
              lambda: replace(state, opacity=float(rng.random())), lambda: replace(state, view='segments', index=2)]
-    if len(layers) > 1: steps.append(lambda: explorer._merged(state, pairs))
+    if len(layers) > 1: steps.append(lambda: merge(state, pairs))
     return steps[rng.integers(len(steps))]()
 
 @pytest.mark.parametrize('seed', range(5))
@@ -63,8 +64,8 @@ def test_numbers_follow_the_largest_part():
     rng = np.random.default_rng(0)
     for _ in range(50):
         areas, before, after = rng.random(9), rng.integers(0, 5, 9), rng.integers(0, 4, 9)
-        groups = np.array(explorer._renumbered(after, before, areas))
-        assert explorer._same_layers(groups, after)
+        groups = np.array(renumber(after, before, areas))
+        assert same_layers(groups, after)
         for new in set(groups) & set(before): assert areas[(groups == new) & (before == new)].sum() > 0
 
 @pytest.fixture
