@@ -1230,7 +1230,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'sss_nb.views.state.regroup': ('views/state.html#regroup', 'sss_nb/views/state.py'),
                                     'sss_nb.views.state.rename': ('views/state.html#rename', 'sss_nb/views/state.py'),
                                     'sss_nb.views.state.renumber': ('views/state.html#renumber', 'sss_nb/views/state.py'),
-                                    'sss_nb.views.state.solo_layer': ('views/state.html#solo_layer', 'sss_nb/views/state.py')},
+                                    'sss_nb.views.state.solo_one': ('views/state.html#solo_one', 'sss_nb/views/state.py')},
             'sss_nb.views.studio': { 'sss_nb.views.studio.Worker': ('views/studio.html#worker', 'sss_nb/views/studio.py'),
                                      'sss_nb.views.studio.Worker.__init__': ('views/studio.html#worker.__init__', 'sss_nb/views/studio.py'),
                                      'sss_nb.views.studio.Worker._hear': ('views/studio.html#worker._hear', 'sss_nb/views/studio.py'),

@@ -30,7 +30,7 @@ from sss_nb.views.state import (
     regroup,
     rename,
     renumber,
-    solo_layer,
+    solo_one,
 )
 from .views.studio import Worker
 
@@ -253,7 +253,7 @@ class Explorer(_Seen):
 
     def merge(self, layers): self._do(merge(self.state, list(layers)))
     def rename(self, layer:int, name:str): self._do(rename(self.state, layer, name))
-    def solo(self, layer): self._do(solo_layer(self.state, layer))
+    def solo(self, layer): self._do(solo_one(self.state, layer))
 
     def pick(self, x:float, y:float, how:str='new'):
         "A click at a pixel of the photograph: 'new', 'add' or 'away'. Raises ValueError outside of it."

@@ -33,8 +33,10 @@ function showImage(model, frame, image) {
   const bytes = model.get('image');
   if (!bytes || !bytes.byteLength) return;
   const url = URL.createObjectURL(new Blob([bytes], { type: 'image/jpeg' }));
+  frame.setAttribute('aria-busy', 'true');
   image.onload = () => {
     URL.revokeObjectURL(url);
+    frame.setAttribute('aria-busy', 'false');
     frame.style.setProperty('--ratio', image.naturalWidth / image.naturalHeight);
   };
   image.src = url;
@@ -259,7 +261,8 @@ _BACKGROUND_WORDS = [('Dimmed photograph', 'dimmed'), ('Transparent', 'transpare
                      ('Blurred photograph', 'blurred'), ('A picture', 'picture')]
 _FILES = [('Layers: Photoshop, Krita, GIMP (.psd)', ('layers', '.psd')),
           ('Layers: OpenRaster (.ora)', ('layers', '.ora')), ('Layers: 16-bit pages (.tif)', ('layers', '.tif')),
-          ('Layers: a folder of PNGs', ('layers', '')), ('Layers: arrays (.npz)', ('layers', '.npz')), ('Object: cut out (.png)', ('object', '.png'))]
+          ('Layers: a folder of PNGs', ('layers', '')),
+          ('Layers: arrays (.npz)', ('layers', '.npz')), ('Object: cut out (.png)', ('object', '.png'))]
 
 def _picture_controls():
     from ipywidgets import HTML
@@ -350,11 +353,11 @@ class _Showing(_Controls):
         "Show it all; what changes thereby is no change of the user's."
         self.setting = True
         try:
-            self._show_run()
+            self._show_picture()
             if self.explorer.scene:
                 self._show_state(self.explorer.state)
                 self._show_layers(self.explorer.state)
-            self._show_picture()
+            self._show_run()
             self._show_note()
         finally: self.setting = False
 
