@@ -453,7 +453,7 @@ def test_opacity_changes_the_colours(page):
 def test_layers_are_written_once_and_can_be_opened(page, server):
     from psd_tools import PSDImage
     for old in server.folder.glob('scene-*'): old.unlink()
-    page.choose('What', 'Layers: Photoshop, Krita, GIMP (.psd)')
+    page.choose('What', 'Layers: Photoshop (.psd)')
     page.until(lambda: page.named('Name').get_attribute('value') == 'scene-layers.psd')
     page.write(page.one('.sss-layer input[type=text]'), 'a circle')
     page.until(lambda: page.button('Undo').is_enabled())

@@ -259,9 +259,9 @@ _HOW_WORDS = dict(
     away=('Take away', 'A click takes away from the object, as Alt does'))
 _BACKGROUND_WORDS = [('Dimmed photograph', 'dimmed'), ('Transparent', 'transparent'), ('One colour', 'colour'),
                      ('Blurred photograph', 'blurred'), ('A picture', 'picture')]
-_FILES = [('Layers: Photoshop, Krita, GIMP (.psd)', ('layers', '.psd')),
+_FILES = [('Layers: Photoshop (.psd)', ('layers', '.psd')),
           ('Layers: OpenRaster (.ora)', ('layers', '.ora')), ('Layers: 16-bit pages (.tif)', ('layers', '.tif')),
-          ('Layers: a folder of PNGs', ('layers', '')),
+          ('Layers: folder of PNGs', ('layers', '')),
           ('Layers: arrays (.npz)', ('layers', '.npz')), ('Object: cut out (.png)', ('object', '.png'))]
 
 def _picture_controls():
