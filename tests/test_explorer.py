@@ -435,6 +435,21 @@ def test_it_fits(page, width):
     assert all(0 <= left and right <= width for _, left, right in outside), outside
 
 @in_browser
+def test_a_picture_stands_behind_the_object(page, server):
+    save_image(server.folder/'red.png', np.ones((40, 80, 3))*[1., 0, 0])
+    (server.folder/'half.png').write_bytes((server.folder/'red.png').read_bytes()[:60])
+    page.click(.5, .5)
+    page.until(lambda: page.all('.sss-pick'))
+    page.choose('Background', 'A picture')
+    page.until(lambda: page.named('Picture').is_displayed())
+    for name in ('missing.png', 'half.png'):
+        page.write(page.named('Picture'), str(server.folder/name))
+        page.until(lambda name=name: name in page.text('.sss-wrong'))
+    page.write(page.named('Picture'), str(server.folder/'red.png'))
+    page.until(lambda: not page.all('.sss-wrong') and not changed(page.pixels(), (255, 0, 0)).all())
+    assert changed(page.pixels(), (255, 0, 0))[32, 32]                    # the object stands before it
+
+@in_browser
 def test_eigenvectors_and_segments_are_leafed_through(page):
     start = page.pixels()
     for view, name in (('Segments', 'Segment'), ('Eigenvectors', 'Eigenvector')):

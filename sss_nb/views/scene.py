@@ -169,7 +169,7 @@ def _backdrop(state, photo, matte):
     if state.background == 'transparent': return _checkered(shape)
     if state.background == 'colour': return _one_color(shape, state.color)
     if state.background == 'blurred': return _blurred(photo, matte)
-    if state.background == 'picture': return _covering(state.picture, shape)
+    if state.background == 'picture' and state.picture: return _covering(state.picture, shape)
     return .3*_grey(photo) + .02
 
 # %% ../../nbs/views/02_scene.ipynb #cb16f76a
