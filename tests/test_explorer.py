@@ -22,6 +22,8 @@ from house import ROOT, python
 from PIL import Image
 
 from sss_nb.explorer import Explorer
+from sss_nb.layers.colors import composite
+from sss_nb.layers.files import read_layers
 from sss_nb.params import STABLE
 from sss_nb.pictures.files import load_image, save_image
 from sss_nb.pictures.registry import fetch
@@ -113,6 +115,22 @@ def test_cancelled_and_run_again(session):
     with pytest.raises(ValueError, match='a finished run'): e.export('x.tif')
     e.run()
     assert e.wait().ready and len(e.state.layers) == 2
+
+def test_every_kind_of_file_holds_the_layers(session, tmp_path):
+    e = session(folder=tmp_path).wait()
+    e.rename(e.state.layers[1], 'mine')
+    for name in ('a.psd', 'a.ora', 'a.tif', 'a', 'a.npz'):
+        e.export(name)
+        assert e.wait().notice == f'Written: {tmp_path/name}'
+        colors, alphas, names = read_layers(tmp_path/name)
+        assert names[1] == 'mine' and alphas.shape == (64, 64, 5)
+        assert np.abs(composite(colors, alphas) - SCENE).max() < 1.5/255
+        e.export(name)
+        assert e.wait().wrong and name in e.notice                  # nothing is overwritten unasked
+    e.export('a.psd', overwrite=True)
+    assert not e.wait().wrong
+    e.export('a.doc')
+    assert e.wait().wrong and not list(tmp_path.glob('*.doc'))
 
 def test_a_killed_process_says_what_to_do(session):
     e = session()
