@@ -105,7 +105,10 @@ function adopt(model, el) {
 _RENDER = '''
 function listen(model, frame, cursor) {
   let at = [.5, .5], waiting = 0;
-  const send = (kind, event) => model.send({ kind, x: at[0], y: at[1], how: how(event) });
+  const send = (kind, event) => {
+    clearTimeout(waiting);                              // what is done is said, and not the place after it
+    model.send({ kind, x: at[0], y: at[1], how: how(event) });
+  };
   frame.addEventListener('click', event => {
     const box = frame.getBoundingClientRect();
     at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
