@@ -1,5 +1,6 @@
 """The explorer: its state without a browser, its process, and its page in a real one. `make browser` installs that."""
 import io
+import json
 import os
 import re
 import shutil
@@ -20,12 +21,16 @@ import pytest
 from house import ROOT, python
 from PIL import Image
 
-from sss_nb import explorer
-from sss_nb.explorer import Explorer, History, State
+from sss_nb.explorer import Explorer
+from sss_nb.layers.colors import composite
+from sss_nb.layers.files import read_layers
 from sss_nb.params import STABLE
 from sss_nb.pictures.files import load_image, save_image
 from sss_nb.pictures.registry import fetch
+from sss_nb.pictures.resize import resize_image
 from sss_nb.pictures.scene import synthetic_scene
+from sss_nb.views.scene import same_layers
+from sss_nb.views.state import History, State, click, merge, rename, renumber, solo_one
 
 FEW = replace(STABLE, superpixels=100, eigenvectors=20, clusters=8)
 SCENE = synthetic_scene(64)[0]
@@ -36,10 +41,10 @@ def some_step(state, rng):
     "Any of the things that a user does."
     layers = list(state.layers)
     pairs = rng.permutation(layers)[:2].tolist()
-    steps = [lambda: explorer._soloed(state, pairs[0]), lambda: explorer._renamed(state, pairs[0], f'{rng.random()}'),
-             lambda: explorer._pointed(state, tuple(rng.integers(0, 64, 2).tolist()), 'new'),
+    steps = [lambda: solo_one(state, pairs[0]), lambda: rename(state, pairs[0], f'{rng.random()}'),
+             lambda: click(state, tuple(rng.integers(0, 64, 2).tolist()), 'new'),
              lambda: replace(state, opacity=float(rng.random())), lambda: replace(state, view='segments', index=2)]
-    if len(layers) > 1: steps.append(lambda: explorer._merged(state, pairs))
+    if len(layers) > 1: steps.append(lambda: merge(state, pairs))
     return steps[rng.integers(len(steps))]()
 
 @pytest.mark.parametrize('seed', range(5))
@@ -63,8 +68,8 @@ def test_numbers_follow_the_largest_part():
     rng = np.random.default_rng(0)
     for _ in range(50):
         areas, before, after = rng.random(9), rng.integers(0, 5, 9), rng.integers(0, 4, 9)
-        groups = np.array(explorer._renumbered(after, before, areas))
-        assert explorer._same_layers(groups, after)
+        groups = np.array(renumber(after, before, areas))
+        assert same_layers(groups, after)
         for new in set(groups) & set(before): assert areas[(groups == new) & (before == new)].sum() > 0
 
 @pytest.fixture
@@ -92,6 +97,13 @@ def test_the_second_result_keeps_what_was_done_with_the_first(session):
     for _ in range(3): e.undo()
     assert len(e.state.layers) == 5 and not e.state.names and e.state.view == 'layers'
 
+def test_the_first_look_takes_three_seconds(session):
+    "Of processor time, which other programs do not lengthen much; twice as many are allowed here."
+    e = session(resize_image(load_image(fetch('chelsea'), max_size=640), (480, 640)), None, STABLE)
+    while e.scene is None: e._take(*e._inbox.get(timeout=100))
+    spent = psutil.Process(e._worker.process.pid).cpu_times()
+    assert not e.scene.final and spent.user + spent.system < 6
+
 def test_cancelled_and_run_again(session):
     e = session(load_image(fetch('chelsea'), max_size=256))
     while e.scene is None: e._take(*e._inbox.get(timeout=100))
@@ -103,6 +115,22 @@ def test_cancelled_and_run_again(session):
     with pytest.raises(ValueError, match='a finished run'): e.export('x.tif')
     e.run()
     assert e.wait().ready and len(e.state.layers) == 2
+
+def test_every_kind_of_file_holds_the_layers(session, tmp_path):
+    e = session(folder=tmp_path).wait()
+    e.rename(e.state.layers[1], 'mine')
+    for name in ('a.psd', 'a.ora', 'a.tif', 'a', 'a.npz'):
+        e.export(name)
+        assert e.wait().notice == f'Written: {tmp_path/name}'
+        colors, alphas, names = read_layers(tmp_path/name)
+        assert names[1] == 'mine' and alphas.shape == (64, 64, 5)
+        assert np.abs(composite(colors, alphas) - SCENE).max() < 1.5/255
+        e.export(name)
+        assert e.wait().wrong and name in e.notice                  # nothing is overwritten unasked
+    e.export('a.psd', overwrite=True)
+    assert not e.wait().wrong
+    e.export('a.doc')
+    assert e.wait().wrong and not list(tmp_path.glob('*.doc'))
 
 def test_a_killed_process_says_what_to_do(session):
     e = session()
@@ -164,26 +192,31 @@ few = replace(STABLE, superpixels=100, eigenvectors=20, clusters=8)
 explore({photo!r}, 'classical', params=few, folder={folder!r})
 '''
 
-def notebook(folder, photo):
-    "A notebook with one cell, which opens the photograph."
-    cell = nbformat.v4.new_code_cell(CELL.format(photo=str(photo), folder=str(folder)))
+def notebook(folder, *photos):
+    "A notebook with a cell for each photograph, which opens it."
+    cells = [nbformat.v4.new_code_cell(CELL.format(photo=str(photo), folder=str(folder))) for photo in photos]
     kernel = dict(name='python3', display_name='python3', language='python')
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=dict(kernelspec=kernel)), folder/'page.ipynb')
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), folder/'page.ipynb')
     return folder/'page.ipynb'
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
 class Server:
     "Voilà on a free port of this machine, as `make explore` starts it."
     def __init__(self, notebook, *options, **environment):
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            port = s.getsockname()[1]
-        voila = os.path.join(os.path.dirname(sys.executable), 'voila')
-        known = os.environ | dict(PYTHONPATH=str(ROOT), PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}')
+        self.start('voila', f'--Voila.config_file_paths={ROOT}/tools', *options, notebook, **environment)
+
+    def start(self, program, *options, **environment):
+        programs = os.path.dirname(sys.executable)
+        known = os.environ | dict(PYTHONPATH=str(ROOT), PATH=f'{programs}:{os.environ["PATH"]}')
         self.process = subprocess.Popen(
-            [voila, f'--Voila.config_file_paths={ROOT}/tools', '--no-browser', f'--port={port}', *options, notebook],
+            [os.path.join(programs, program), '--no-browser', f'--port={free_port()}', *options],
             env=known | environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
         for line in self.process.stderr:
-            if found := re.search(r'http://\S+', line): break
+            if found := re.search(r'http://127\S+|http://localhost\S+', line): break
         self.url = found[0]
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
@@ -195,6 +228,18 @@ class Server:
         self.process.wait(20)
         _, alive = psutil.wait_procs(left, 20)
         assert not alive, f'left behind: {alive}'
+
+class Lab(Server):
+    "JupyterLab, without the settings of whoever runs the tests, and without some of its extensions."
+    def __init__(self, notebook, *disabled):
+        config = notebook.parent/'config'
+        (config/'labconfig').mkdir(parents=True)
+        off = json.dumps(dict(disabledExtensions=dict.fromkeys(disabled, True)))
+        (config/'labconfig/page_config.json').write_text(off)
+        places = {f'JUPYTERLAB_{name}_DIR': str(config/name) for name in ('SETTINGS', 'WORKSPACES')}
+        self.start('jupyter-lab', '--ip=127.0.0.1', '--allow-root', '--expose-app-in-browser',
+                   f'--ServerApp.root_dir={notebook.parent}', JUPYTER_CONFIG_DIR=str(config), **places)
+        self.url = self.url.replace('/lab?', f'/lab/tree/{notebook.name}?')
 
 class Page:
     "The page in a browser, and what a user can do there."
@@ -219,22 +264,30 @@ class Page:
     def one(self, css): return self.driver.find_element('css selector', css)
     def text(self, css): return self.js('return document.querySelector(arguments[0]).textContent', css)
 
-    def until(self, condition, seconds=60):
+    def until(self, condition, seconds=120):
         "Wait until a condition holds; return what it gives."
-        from selenium.common.exceptions import JavascriptException, WebDriverException
+        from selenium.common.exceptions import WebDriverException
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
                 if value := condition(): return value
-            except (JavascriptException, WebDriverException): pass
+            except (StopIteration, WebDriverException): pass
             time.sleep(.05)
         raise TimeoutError(self.js('return document.body.innerText'))
 
     def finished(self):
         "Wait until nothing runs."
-        self.until(lambda: len(self.all('.sss-layer')) and self.text('.sss-run') == '')
-        time.sleep(.3)                                  # the last picture is decoded
+        self.until(lambda: self.all('.sss-layer') and not self.text('.sss-run') and self.all('[aria-busy=false]'))
         return self
+
+    def restart(self):
+        "Undo all that was done."
+        def undone():
+            if self.button('Undo').is_enabled(): self.button('Undo').click()
+            return not self.button('Undo').is_enabled()
+        self.until(undone)
+        self.button('Pick').click()
+        return self.finished()
 
     def pixels(self):
         "(h, w, 3) uint8: the picture as the browser has it."
@@ -265,6 +318,11 @@ class Page:
         from selenium.webdriver import ActionChains
         ActionChains(self.driver).key_down(held).send_keys(*keys).key_up(held).perform()
 
+    def write(self, control, text):
+        "Type a text in place of the one that is there; it counts with Enter."
+        self.js('arguments[0].select()', control)
+        control.send_keys(text, self.ENTER)
+
     def choose(self, name, option):
         from selenium.webdriver.support.select import Select
         Select(self.named(name)).select_by_visible_text(option)
@@ -294,9 +352,6 @@ def server(tmp_path_factory):
     yield server
     server.end()
 
-def layers_in(path):
-    with Image.open(path) as file: return file.n_frames
-
 @pytest.fixture(scope='module')
 def browser():
     page = Page('about:blank')
@@ -305,7 +360,8 @@ def browser():
 
 @pytest.fixture
 def page(server, browser):
-    "The page, newly opened, with its result."
+    "The page with its result, as it was opened."
+    if browser.driver.current_url.startswith(server.url.split('?')[0]): return browser.restart()
     return browser.open(server.url).finished()
 
 def changed(before, after, by=40):
@@ -319,19 +375,20 @@ GREY = (PHOTO @ [.2126, .7152, .0722])[..., None]
 def test_an_object_is_picked_and_its_background_replaced(page):
     start = page.pixels()
     page.click(.5, .5)
+    page.until(lambda: page.text('.sss-said').startswith('Picked: column 32, row 3'))
     page.finished()
-    assert page.text('.sss-said').startswith('Picked: column 32, row 3') and len(page.all('.sss-pick')) == 1
+    assert len(page.all('.sss-pick')) == 1
     kept, dimmed = ~changed(page.pixels(), PHOTO), ~changed(page.pixels(), .3*GREY + 5, by=12)
     assert kept[32, 32] and kept.mean() > .02 and dimmed.mean() > .2      # the object as it was, the rest dimmed
     page.choose('Background', 'One colour')
     page.until(lambda: not changed(page.pixels()[dimmed & ~kept], np.full(3, 255)).any())
     away = np.argwhere(dimmed & ~kept)[0]
     page.click((away[1] + .5)/64, (away[0] + .5)/64, page.SHIFT)
+    page.until(lambda: len(page.all('.sss-pick')) == 2 and not changed(page.pixels(), PHOTO)[tuple(away)])
     page.finished()
-    assert not changed(page.pixels(), PHOTO)[tuple(away)]
     page.click((away[1] + .5)/64, (away[0] + .5)/64, page.ALT)
     page.until(lambda: len(page.all('.sss-away')) == 1 and changed(page.pixels(), PHOTO)[tuple(away)])
-    for _ in range(4): page.button('Undo').click()
+    page.restart()
     page.until(lambda: (page.pixels() == start).all())
     assert not page.button('Undo').is_enabled() and page.button('Redo').is_enabled()
 
@@ -339,20 +396,17 @@ def test_an_object_is_picked_and_its_background_replaced(page):
 def test_the_slider_makes_layers_and_rows(page):
     rows, before = len(page.all('.sss-layer')), page.pixels()
     page.named('How many').send_keys(page.LEFT)
-    page.until(lambda: len(page.all('.sss-layer')) == rows - 1)
-    assert changed(before, page.pixels()).mean() > .01
+    page.until(lambda: len(page.all('.sss-layer')) == rows - 1 and changed(before, page.pixels()).mean() > .01)
     page.finished()
     ticks = [box for box in page.all('.sss-layer input[type=checkbox]')]
     for tick in ticks[:2]: tick.click()
     page.button('Merge ticked').click()
     page.until(lambda: len(page.all('.sss-layer')) == rows - 2)
-    name = page.one('.sss-layer input[type=text]')
-    name.clear()
-    name.send_keys('sky', page.ENTER)
+    page.write(page.one('.sss-layer input[type=text]'), 'sky')
     page.button('Solo').click()
     page.until(lambda: page.all('.sss-layer [aria-pressed=true]'))
     assert page.one('.sss-layer input[type=text]').get_attribute('value') == 'sky'
-    page.one('.sss-frame').click()
+    page.js("document.querySelector('.sss-frame').focus()")
     for _ in range(6): page.chord(page.CONTROL, 'z')
     page.until(lambda: len(page.all('.sss-layer')) == rows and (page.pixels() == before).all())
     assert page.one('.sss-layer input[type=text]').get_attribute('value') == 'layer 1'
@@ -361,7 +415,9 @@ def test_the_slider_makes_layers_and_rows(page):
 
 @in_browser
 def test_keys_do_what_a_mouse_does(page):
-    page.js("document.querySelector('.sss-frame').focus()")
+    page.click(.5, .5)
+    page.until(lambda: page.all('.sss-pick'))
+    page.restart().js("document.querySelector('.sss-frame').focus()")
     page.keys(page.RIGHT, page.RIGHT, page.DOWN)
     page.until(lambda: page.text('.sss-said').startswith('column 33, row 32: layer'))
     page.keys(page.ENTER)
@@ -397,27 +453,68 @@ def test_it_fits(page, width):
     assert all(0 <= left and right <= width for _, left, right in outside), outside
 
 @in_browser
-def test_files_are_written_once_and_can_be_opened(page, server):
+def test_a_picture_stands_behind_the_object(page, server):
+    save_image(server.folder/'red.png', np.ones((40, 80, 3))*[1., 0, 0])
+    (server.folder/'half.png').write_bytes((server.folder/'red.png').read_bytes()[:60])
+    page.click(.5, .5)
+    page.until(lambda: page.all('.sss-pick'))
+    page.choose('Background', 'A picture')
+    page.until(lambda: page.named('Picture').is_displayed())
+    for name in ('missing.png', 'half.png'):
+        page.write(page.named('Picture'), str(server.folder/name))
+        page.until(lambda name=name: name in page.text('.sss-wrong'))
+    page.write(page.named('Picture'), str(server.folder/'red.png'))
+    page.until(lambda: not page.all('.sss-wrong') and not changed(page.pixels(), (255, 0, 0)).all())
+    assert changed(page.pixels(), (255, 0, 0))[32, 32]                    # the object stands before it
+
+@in_browser
+def test_eigenvectors_and_segments_are_leafed_through(page):
+    start = page.pixels()
+    for view, name in (('Segments', 'Segment'), ('Eigenvectors', 'Eigenvector')):
+        page.button(view).click()
+        page.until(lambda name=name: page.named(name).is_displayed() and changed(start, page.pixels()).any())
+        first = page.pixels()
+        page.named(name).send_keys(page.RIGHT, page.RIGHT)
+        page.until(lambda first=first: changed(first, page.pixels()).mean() > .01)
+
+@in_browser
+def test_opacity_changes_the_colours(page):
+    page.named('Opacity').send_keys(*[page.LEFT]*12)
+    page.until(lambda: changed(page.pixels(), PHOTO).mean() < .01)        # 0 %: the photograph itself
+
+@in_browser
+def test_layers_are_written_once_and_can_be_opened(page, server):
+    from psd_tools import PSDImage
     for old in server.folder.glob('scene-*'): old.unlink()
+    page.choose('What', 'Layers: Photoshop (.psd)')
+    page.until(lambda: page.named('Name').get_attribute('value') == 'scene-layers.psd')
+    page.write(page.one('.sss-layer input[type=text]'), 'a circle')
+    page.until(lambda: page.button('Undo').is_enabled())
     page.button('Export').click()
     written = page.until(lambda: re.search(r'Written: (\S+)', page.text('.sss-note')))[1]
-    assert layers_in(written) == 5 and written == str(server.folder/'scene-layers.tif')
+    psd = PSDImage.open(written)
+    assert written == str(server.folder/'scene-layers.psd') and len(psd) == 5 and 'a circle' in [x.name for x in psd]
+    assert np.abs(np.asarray(psd.composite(force=True).convert('RGB')).astype(int) - PHOTO).max() <= 1
     page.button('Export').click()
-    page.until(lambda: 'exists' in page.text('.sss-wrong'))              # said aloud, as an alert
+    page.until(lambda: 'scene-layers.psd' in page.text('.sss-wrong'))              # said aloud, as an alert
     assert page.one('.sss-wrong').get_attribute('role') == 'alert'
+    page.write(page.named('Name'), 'nowhere/a.psd')
+    page.button('Export').click()
+    page.until(lambda: 'nowhere' in page.text('.sss-wrong'))
+    assert [p.name for p in server.folder.glob('scene-*')] == ['scene-layers.psd']
+    assert not list(server.folder.glob('.*.part')) and not list(server.folder.glob('nowhere*'))
+
+@in_browser
+def test_an_object_is_cut_out_into_a_file(page, server):
+    for old in server.folder.glob('scene-object*'): old.unlink()
     page.click(.5, .5)
+    page.until(lambda: page.all('.sss-pick'))
     page.choose('What', 'Object: cut out (.png)')
-    page.until(lambda: page.named('Name').get_attribute('value') == 'scene-object.png')
+    page.write(page.named('Name'), 'scene-object.png')
     page.finished().button('Export').click()
     written = page.until(lambda: re.search(r'Written: (\S+)', page.text('.sss-note')))[1]
     with Image.open(written) as cut: samples = np.asarray(cut)
     assert samples.shape == (64, 64, 4) and samples[32, 32, 3] > 200 and .02 < (samples[..., 3] > 128).mean() < .9
-    page.named('Name').clear()
-    page.named('Name').send_keys('nowhere/a.png', page.ENTER)
-    page.button('Export').click()
-    page.until(lambda: 'nowhere' in page.text('.sss-wrong'))
-    assert {p.name for p in server.folder.glob('scene-*')} == {'scene-layers.tif', 'scene-object.png'}
-    assert not list(server.folder.glob('.*')) and not list(server.folder.glob('nowhere*'))
 
 @in_browser
 def test_the_run_shows_its_stages_and_can_be_cancelled(tmp_path, browser):
@@ -430,29 +527,75 @@ def test_the_run_shows_its_stages_and_can_be_cancelled(tmp_path, browser):
         look, stage = page.pixels(), page.text('.sss-run')
         assert stage and page.one('.sss-run progress').accessible_name == 'Run'
         page.named('How many').send_keys(page.LEFT, page.LEFT)
-        page.until(lambda: len(page.all('.sss-layer')) == 3 and changed(look, page.pixels()).any(), 3)
+        page.until(lambda: len(page.all('.sss-layer')) == 3 and changed(look, page.pixels()).any(), 30)
         page.until(lambda: page.text('.sss-run') not in ('', stage))          # it goes on meanwhile
         [worker] = [p for p in server.children() if '_serve' in ' '.join(p.cmdline())]
         page.button('Cancel').click()
-        psutil.wait_procs([worker], 5)
-        assert not worker.is_running() and page.until(lambda: page.button('Run again'), 5)
+        _, alive = psutil.wait_procs([worker], 30)
+        assert not alive and page.until(lambda: page.button('Run again'))
         assert len(page.all('.sss-layer')) == 3 and not page.button('Export').is_enabled()
     finally: server.end()
 
 @in_browser
 def test_a_browser_that_goes_away_leaves_nothing_running(server):
     own = Server(server.folder/'page.ipynb', '--MappingKernelManager.cull_interval=1',
-                 '--MappingKernelManager.cull_idle_timeout=2')
+                 '--MappingKernelManager.cull_idle_timeout=15')
     try:
         page = Page(own.url)
         page.until(lambda: page.all('.sss-frame'))
         assert any('_serve' in ' '.join(p.cmdline()) for p in own.children())
         for process in psutil.Process(page.driver.service.process.pid).children(recursive=True): process.kill()
         page.driver.service.stop()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while own.children() and time.monotonic() < end: time.sleep(.2)
         assert not own.children()
     finally: own.end()
+
+@pytest.fixture(scope='module')
+def damaged(tmp_path_factory):
+    "A folder with the test scene, half of it, and a notebook that opens both."
+    folder = tmp_path_factory.mktemp('lab')
+    whole = save_image(folder/'scene.png', SCENE).read_bytes()
+    (folder/'half.png').write_bytes(whole[:len(whole)//2])
+    return notebook(folder, folder/'scene.png', folder/'half.png')
+
+def run_notebook(page, lab):
+    "Run all cells, when the kernel is ready."
+    kernel = 'window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status'
+    page.open(lab.url).until(lambda: page.js(f'return {kernel}') == 'idle')
+    page.js("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+@in_browser
+def test_in_jupyterlab(damaged, browser):
+    "A notebook that opens a photograph, and a damaged one below: clicks and keys are the page's, not JupyterLab's."
+    lab = Lab(damaged)
+    try:
+        run_notebook(browser, lab)
+        browser.finished()
+        browser.until(lambda: 'half.png' in browser.text('.sss-wrong'))
+        browser.click(.5, .5)
+        browser.until(lambda: browser.text('.sss-said').startswith('Picked'))
+        browser.click(.1, .1, browser.SHIFT)
+        browser.until(lambda: len(browser.all('.sss-pick')) == 2)
+        browser.keys(browser.RIGHT, 'b', 'a', browser.ENTER)      # JupyterLab would make cells of these letters
+        browser.until(lambda: len(browser.all('.sss-pick')) == 1)
+        browser.chord(browser.CONTROL, 'z')
+        browser.until(lambda: len(browser.all('.sss-pick')) == 2 and browser.text('.sss-said') == 'Undone')
+        assert len(browser.all('.jp-Notebook .jp-CodeCell')) == 2
+    finally:
+        browser.open('about:blank')
+        lab.end()
+
+@in_browser
+def test_jupyterlab_without_the_extension_says_what_to_do(tmp_path, browser):
+    save_image(tmp_path/'scene.png', SCENE)
+    lab = Lab(notebook(tmp_path, tmp_path/'scene.png'), '@jupyter-widgets/jupyterlab-manager')
+    try:
+        run_notebook(browser, lab)
+        browser.until(lambda: 'pip install ipywidgets anywidget' in browser.text('.jp-OutputArea-output'))
+    finally:
+        browser.open('about:blank')
+        lab.end()
 
 def test_the_page_is_for_this_machine_only(server):
     sockets = psutil.Process(server.process.pid).net_connections('inet')

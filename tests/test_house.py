@@ -147,10 +147,11 @@ BLOCKS = [m.split('.')[1] for m in STAGES if m.split('.')[1] not in ('params', '
 WINGS = {  # the rooms that a wing may import from, beside the modules before it in its own
     'checks': [], 'process': [], 'pictures': ['checks'], 'networks': ['checks', 'pictures', 'features'],
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
-    'layers': ['checks', 'pictures', *BLOCKS],
+    'layers': ['checks', 'process', 'pictures', *BLOCKS],
     'cli': ['checks', 'process', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', 'batch',
             'petsc'],
-    'explorer': ['checks', 'process', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
+    'views': ['checks', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
+    'explorer': ['checks', 'pictures', 'params', 'views'],
     'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'params', 'result', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
