@@ -927,6 +927,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'sss_nb.petsc.ConvergenceError.__init__': ('petsc.html#convergenceerror.__init__', 'sss_nb/petsc.py'),
                               'sss_nb.petsc._never_finalize': ('petsc.html#_never_finalize', 'sss_nb/petsc.py'),
                               'sss_nb.petsc._start_options': ('petsc.html#_start_options', 'sss_nb/petsc.py'),
+                              'sss_nb.petsc.conjugate_gradients': ('petsc.html#conjugate_gradients', 'sss_nb/petsc.py'),
                               'sss_nb.petsc.reason_name': ('petsc.html#reason_name', 'sss_nb/petsc.py'),
                               'sss_nb.petsc.root_cause': ('petsc.html#root_cause', 'sss_nb/petsc.py'),
                               'sss_nb.petsc.to_petsc': ('petsc.html#to_petsc', 'sss_nb/petsc.py')},

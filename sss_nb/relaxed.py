@@ -16,7 +16,7 @@ from scipy.ndimage import correlate1d
 from tqdm import tqdm
 
 from . import checks
-from .petsc import ConvergenceError, PETSc, reason_name, root_cause
+from .petsc import ConvergenceError, PETSc, conjugate_gradients, reason_name, root_cause
 from .process import usable_cores
 from .sparsity import sparsity_weights
 
@@ -191,13 +191,7 @@ def layer_solver(
     size, comm = (system.diagonal.size, None), system.rows.comm
     A = PETSc.Mat().createPython((size, size), context=system, comm=comm)
     A.setUp()
-    ksp = PETSc.KSP().create(comm=comm)
-    ksp.setOptionsPrefix('sss_')
-    ksp.setOperators(A)
-    ksp.setType('cg')
-    ksp.setNormType(PETSc.KSP.NormType.PRECONDITIONED)
-    ksp.setInitialGuessNonzero(True)
-    ksp.setTolerances(rtol=rtol, atol=0, max_it=max_it)
+    ksp = conjugate_gradients(A, 'sss_', rtol, max_it)
     ksp.getPC().setType('python')
     ksp.getPC().setPythonContext(preconditioner)
     ksp.setFromOptions()

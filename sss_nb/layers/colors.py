@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from .. import checks
 from ..laplacian import graph_laplacian
-from ..petsc import ConvergenceError, PETSc, reason_name, to_petsc
+from ..petsc import ConvergenceError, PETSc, conjugate_gradients, reason_name, to_petsc
 from ..process import usable_cores
 
 # %% ../../nbs/layers/01_colors.ipynb #facefc2d
@@ -80,13 +80,7 @@ def color_solver(
     "PETSc's conjugate gradients with the inverse of each pixel's block (options `sss_colors_...`)."
     M = to_petsc(A, PETSc.COMM_SELF)
     M.setBlockSize(n)
-    ksp = PETSc.KSP().create(comm=PETSc.COMM_SELF)
-    ksp.setOptionsPrefix('sss_colors_')
-    ksp.setOperators(M)
-    ksp.setType('cg')
-    ksp.setNormType(PETSc.KSP.NormType.PRECONDITIONED)
-    ksp.setInitialGuessNonzero(True)
-    ksp.setTolerances(rtol=rtol, atol=0, max_it=max_it)
+    ksp = conjugate_gradients(M, 'sss_colors_', rtol, max_it)
     ksp.getPC().setType('pbjacobi')
     ksp.setFromOptions()
     return ksp
