@@ -949,6 +949,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'sss_nb/pictures/decode.py'),
                                         'sss_nb.pictures.decode._page_samples': ( 'pictures/decode.html#_page_samples',
                                                                                   'sss_nb/pictures/decode.py'),
+                                        'sss_nb.pictures.decode._photoshop': ( 'pictures/decode.html#_photoshop',
+                                                                               'sss_nb/pictures/decode.py'),
                                         'sss_nb.pictures.decode._pillow': ('pictures/decode.html#_pillow', 'sss_nb/pictures/decode.py'),
                                         'sss_nb.pictures.decode._pillow_samples': ( 'pictures/decode.html#_pillow_samples',
                                                                                     'sss_nb/pictures/decode.py'),

@@ -176,8 +176,10 @@ def _check_free(files, target, entries, about, formats):
     "Raise FileExistsError if a photograph's layers would replace what this list does not know as the same."
     taken = []
     for name, path in files.items():
-        if {k: entries.get(name, {}).get(k) for k in about[name]} == about[name]: continue
-        taken += [p.name for f in formats if (p := output_path(path, target, f)).exists()]
+        entry = entries.get(name, {})
+        same = {k: entry.get(k) for k in about[name]} == about[name]
+        ours = entry.get('formats', []) + entry.get('begun', []) if same else []
+        taken += [p.name for f in formats if f not in ours and (p := output_path(path, target, f)).exists()]
     some = ', '.join(taken[:3]) + (f' and {len(taken) - 3} more' if len(taken) > 3 else '')
     todo = 'choose another folder, or set overwrite=True'
     got = f'{some} in {target}, made with other numbers or by other means'
@@ -361,7 +363,8 @@ class _Plan:
     def tasks(self, memory, elsewhere):
         "(name, arguments, more arguments) of `segment_file`, noted as waiting."
         if not self.todo: return []
-        waiting = {n: dict(status='waiting', formats=self.made[n]) | self.about[n] for n in self.todo}
+        waiting = {n: dict(status='waiting', formats=self.made[n], begun=self.how['formats']) | self.about[n]
+                   for n in self.todo}
         _note(self.target, waiting)
         return [(n, *self._task(n, memory, elsewhere)) for n in self.todo]
 
@@ -374,7 +377,8 @@ class _Plan:
     def note(self, name, entry):
         "Put what came out into the list."
         new = [f for f in self.how['formats'] if f not in self.made[name]] if entry['status'] == 'done' else []
-        self.entries[name] = entry | self.about[name] | dict(formats=self.made[name] + new)
+        begun = {} if entry['status'] == 'done' else dict(begun=self.how['formats'])
+        self.entries[name] = entry | self.about[name] | begun | dict(formats=self.made[name] + new)
         _note(self.target, {name: self.entries[name]})
 
 # %% ../nbs/plumbing/batch.ipynb #6fddd6ba

@@ -521,6 +521,8 @@ class _Edits(NamedTuple):
     def check(self):
         "Raise ValueError for what cannot be read, before the work begins."
         from sss_nb import checks
+        got = 'nothing; is a variable of the shell empty?'
+        checks.require(self.new_background != '', 'a picture or a colour for --new-background', got)
         self.asked()
         checks.number('--desaturate', self.desaturate, least=0, most=1)
         checks.number('--defocus', self.defocus, least=0)
@@ -535,7 +537,7 @@ def _color(option, text):
     from PIL import ImageColor
     try: return np.array(ImageColor.getrgb(text)[:3])/255
     except ValueError:
-        what = 'a picture or a colour' if option == '--new-background' else 'a colour'
+        what = 'a picture that is there, or a colour' if option == '--new-background' else 'a colour'
         raise ValueError(f"expected {what} such as white or '#ffcc00' for {option}, got {text}") from None
 
 def _backdrop(text, shape):

@@ -109,7 +109,7 @@ def test_files_for_editors(tmp_path):
 
 def test_nothing_of_others_is_replaced(photographs):
     "The photographs never, and what the list does not know only if it may be overwritten."
-    how = dict(features='classical', params=FEW, workers=0, progress=False)
+    how = dict(features='classical', workers=0, progress=False)
     before = (photographs/'in/scene0.png').read_bytes()
     with pytest.raises(FileExistsError, match='the photographs themselves'):
         soft_segment_folder(photographs/'in', photographs/'in', **how)
@@ -118,6 +118,11 @@ def test_nothing_of_others_is_replaced(photographs):
     with pytest.raises(FileExistsError, match='scene1.psd in'):
         soft_segment_folder(photographs/'in', photographs/'out', formats=['psd'], overwrite=False, **how)
     assert (photographs/'in/scene0.png').read_bytes() == before and not read_manifest(photographs/'out')
+    few = how | dict(params=FEW, overwrite=False)
+    soft_segment_folder(photographs/'in/scene1.png', photographs/'out', formats=['npz'], **few)
+    with pytest.raises(FileExistsError, match='scene1.psd in'):      # its numbers are known, this format is not
+        soft_segment_folder(photographs/'in/scene1.png', photographs/'out', formats=['psd'], **few)
+    assert (photographs/'out/scene1.psd').read_bytes() == b'of another program'
     (photographs/'out/manifest.json').write_text('{"scene0.png": ')
     with pytest.raises(ValueError, match='remove it'):
         soft_segment_folder(photographs/'in', photographs/'out', **how)

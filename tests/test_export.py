@@ -1,5 +1,6 @@
 """Files with layers: what editors make of them, and that nothing is lost or half-written."""
 import errno
+import io
 import json
 import os
 import shutil
@@ -16,7 +17,8 @@ from house import ROOT, python
 from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.composite import composite as psd_composite
-from psd_tools.constants import Resource
+from psd_tools.constants import Compression, Resource
+from psd_tools.psd import PSD
 
 from sss_nb.layers import files
 from sss_nb.layers.colors import composite, layer_colors
@@ -405,3 +407,21 @@ def test_profiles_that_do_not_fit_are_left_out(tmp_path):
         assert picture_profile(tmp_path/f'{name}.png') == (None, None)
     rgb.save(tmp_path/'d.png', icc_profile=profile)
     assert picture_profile(tmp_path/'d.png') == (profile, None)
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_other_readers_show_the_picture_of_a_photoshop_file(tmp_path, packed):
+    "Pillow and `load_image`, also where the planes of the flat picture are packed, as Photoshop does."
+    colors, alphas = synthetic_layers((24, 40), 0)
+    image = composite(colors, alphas)
+    path = export_layers(tmp_path/'x.psd', colors, alphas)
+    shown = [load_image(path)]
+    if packed:
+        record = PSD.read(io.BytesIO(path.read_bytes()))
+        planes = record.image_data.get_data(record.header)
+        record.image_data.compression = Compression.RLE
+        record.image_data.set_data(planes, record.header)
+        with path.open('wb') as file: record.write(file)
+        shown = [load_image(path)]
+    else: shown.append(np.asarray(Image.open(path).convert('RGB'))/255)
+    for picture in shown: assert np.abs(picture - image).max() < 1.01/255

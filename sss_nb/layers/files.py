@@ -207,7 +207,7 @@ def _flat_psd(layers, version):
     h, w, n = layers.alphas.shape
     header = FileHeader(version=version, channels=3 + n, height=h, width=w, depth=8, color_mode=ColorMode.RGB)
     planes = [*np.moveaxis(layers.picture, -1, 0), *np.moveaxis(layers.alphas, -1, 0)]
-    merged = ImageData(compression=Compression.RLE)
+    merged = ImageData(compression=Compression.RAW)     # many readers, Pillow among them, misread RLE of so many planes
     merged.set_data([np.round(255*plane).astype(np.uint8).tobytes() for plane in planes], header)
     return header, merged
 

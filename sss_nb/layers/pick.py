@@ -7,6 +7,7 @@ __all__ = ['Marks', 'read_marks', 'object_share', 'Pick', 'pick_union']
 
 # %% ../../nbs/layers/03_pick.ipynb #8e642b6a
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 
@@ -19,7 +20,7 @@ DISC = .01 # radius of a point, of the picture's longer side
 def _disc(shape, point, what):
     "1 around a point (x, y), else 0. Raises ValueError outside the picture."
     h, w = shape
-    two = np.shape(point) == (2,) and np.isfinite(np.asarray(point, float)).all()
+    two = np.shape(point) == (2,) and all(isinstance(n, Real) and np.isfinite(n) for n in point)
     checks.require(two, f'{what} as (x, y), two numbers', repr(point))
     x, y = point
     inside = 0 <= x < w and 0 <= y < h
@@ -145,9 +146,9 @@ class Pick:
     "What was picked: a union of segments, and the matte it became."
     members:tuple            # of initial segments, by number
     cut:float                # its normalised cut
-    group:np.ndarray         # (h, w) the union at the working size
-    matte:np.ndarray = None  # (H, W) in [0, 1], relaxed at the photograph's size; None for an alternative
-    alternatives:list = field(default_factory=list)  # of further picks, the best first
+    group:np.ndarray = field(repr=False) # (h, w) the union at the working size
+    matte:np.ndarray = field(default=None, repr=False) # (H, W) in [0, 1], relaxed; None for an alternative
+    alternatives:list = field(default_factory=list, repr=False) # of further picks, the best first
 
 def pick_union(
     initial:np.ndarray, # (h, w, n) segments, sum 1, at the working size

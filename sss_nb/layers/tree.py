@@ -6,7 +6,7 @@
 __all__ = ['DEAR', 'join_costs', 'LayerNode', 'tree_of_layers', 'natural_layers', 'number_of_layers', 'show_tree']
 
 # %% ../../nbs/layers/02_tree.ipynb #dda28cf8
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class LayerNode:
     members:tuple       # of initial segments, by number
     step:int = -1       # which join made it, from 0; -1 for a segment
     cost:float = 0.     # of the join
-    children:tuple = () # two nodes, or none
+    children:tuple = field(default=(), repr=False) # two nodes, or none
 
     def walk(self):
         "This node and all below it, from coarse to fine."

@@ -241,11 +241,20 @@ def _keyed(stored, key):
     return np.dstack([floats, (stored != np.array(key)).any(-1).astype(float)])
 
 # %% ../../nbs/pictures/00b_decode.ipynb #b03afd34
+def _photoshop(data):
+    "Samples and profile of an RGB file of Photoshop with saved selections, which Pillow misreads; None for others."
+    channels, depth, mode = (int.from_bytes(data[k:k + 2], 'big') for k in (12, 22, 24))
+    if data[:4] != b'8BPS' or channels <= 4 or (depth, mode) != (8, 3): return None
+    from psd_tools import PSDImage
+    from psd_tools.constants import Resource
+    psd = PSDImage.open(BytesIO(data))
+    return np.round(255*psd.numpy('color')).astype(np.uint8), psd.image_resources.get_data(Resource.ICC_PROFILE)
+
 def decode_samples(
     data:bytes, # the content of an image file
 ) -> tuple[np.ndarray, bytes | None]: # (h, w, 1 to 4) uint8, or floats in [0, 1], upright; its ICC profile
     "Samples of an image file in its own colour space, and the profile of that. Raises as `decode_image` does."
-    return _deep_tiff(data) or _deep_pnm(data) or _pillow(data)
+    return _deep_tiff(data) or _deep_pnm(data) or _photoshop(data) or _pillow(data)
 
 def decode_image(
     data:bytes, # the content of an image file
