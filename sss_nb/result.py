@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits
 
 from . import checks
 from .grouping import group_labels, sum_segments
@@ -72,6 +73,8 @@ def _read(folder):
                 **arrays)
 
 # %% ../nbs/10_result.ipynb #e2074a4c
+_one_thread = threadpool_limits.wrap(limits=1, user_api='blas')   # sums in one order on every machine
+
 @dataclass(eq=False)
 class SoftSegments:
     "Soft layers of an image, and everything that was computed on the way."
@@ -110,6 +113,7 @@ class SoftSegments:
         self._check_segments()
         return tree_of_layers(self.initial_features, self.areas)
 
+    @_one_thread
     def with_layers(self,
         layers,            # how many, at least 1, or 'auto': as many as `natural_layers` finds
         relax:bool=True,   # False: at once, without the relaxed step
@@ -121,6 +125,7 @@ class SoftSegments:
         of = group_labels(self.initial_features, self.areas, n, grouping=self.params.grouping, seed=seed)
         return self._regrouped(of, relax)
 
+    @_one_thread
     def split(self,
         layer:int,       # from 0
         into:int=2,      # layers, at least 2
@@ -135,6 +140,7 @@ class SoftSegments:
         of[own] = np.where(parts == 0, layer, self.membership.max() + parts)
         return self._regrouped(of, relax)
 
+    @_one_thread
     def merge(self,
         layers, # two numbers or more, from 0
     ) -> 'SoftSegments':
@@ -149,6 +155,7 @@ class SoftSegments:
         if self.grouped_segments is not None: found['grouped_segments'] = sum_segments(self.grouped_segments, of)
         return replace(self, params=replace(self.params, layers=len(left)), **found)
 
+    @_one_thread
     def pick(self,
         points=(),       # [(x, y), ...] on the object, in pixels: column and row
         background=(),   # [(x, y), ...] on the background
@@ -165,6 +172,7 @@ class SoftSegments:
         if relax: found.matte = self.matte(found.members)
         return found
 
+    @_one_thread
     def matte(self,
         members, # numbers of initial segments
     ) -> np.ndarray: # (h, w) in [0, 1]

@@ -18,12 +18,14 @@ from sss_nb.pipeline import semantic_soft_segmentation
 image, _ = synthetic_scene(64)
 segments = semantic_soft_segmentation(image, sys.argv[1], seed=3, progress=False)
 assert np.allclose(segments.alphas.sum(-1), 1)
-print(segments.alphas.shape, hashlib.sha256(np.ascontiguousarray(segments.alphas)).hexdigest())
+later = segments.with_layers(3), segments.split(0), segments.merge([0, 1])
+for a in (*(s.alphas for s in (segments, *later)), segments.pick([(32, 32)], [(1, 1)]).matte):
+    print(a.shape, hashlib.sha256(np.ascontiguousarray(a)).hexdigest())
 '''
 
 @pytest.mark.parametrize('features', ['default', 'classical'])
 def test_two_processes_give_identical_alphas(features):
-    "Also with another number of threads."
+    "Also with another number of threads, and what is asked of the result afterwards."
     first, second = (python(PIPELINE, features, OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in '12')
     assert first.returncode == 0, first.stderr
     assert first.stdout and first.stdout == second.stdout
