@@ -289,11 +289,12 @@ class Page:
 
     def pixels(self):
         "(h, w, 3) uint8: the picture as the browser has it."
-        url = self.js('''
+        url = self.until(lambda: self.js('''
             const image = document.querySelector('.sss-image'), canvas = document.createElement('canvas');
+            if (!image.complete || !image.naturalWidth) return '';              // between two pictures
             [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
             canvas.getContext('2d').drawImage(image, 0, 0);
-            return canvas.toDataURL('image/png');''')
+            return canvas.toDataURL('image/png');'''))
         return np.asarray(Image.open(io.BytesIO(b64decode(url.split(',')[1]))).convert('RGB')).astype(int)
 
     def click(self, x, y, key=None):
