@@ -24,6 +24,7 @@ from scipy.stats import entropy, rankdata
 
 from .. import checks
 from ..clustering import kmeans
+from .labels import comparable
 from ..superpixels import adjacent_regions, region_means, slic_superpixels
 
 # %% ../../nbs/learning/04_quality.ipynb #3f5d64be
@@ -66,7 +67,7 @@ def auc(
 # %% ../../nbs/learning/04_quality.ipynb #eb6367c2
 def pair_auc(
     means:np.ndarray,  # (n, d) features of superpixels
-    labels:np.ndarray, # (n,) int of superpixels, below 0: void, left out
+    labels:np.ndarray, # (n,) int of superpixels, below 0: void, left out; but -2: background
     near:np.ndarray,   # (m, 2) int, the pairs i < j with a common side, as adjacent_regions(superpixels, 1) gives
 ) -> dict: # all, near, far: AUC of all pairs, of those with and of those without a common side
     "AUC of different against same pairs of superpixels by Euclidean distance. Raises ValueError (sizes, NaN)."
@@ -76,15 +77,15 @@ def pair_auc(
     touching = np.zeros((n, n), dtype=bool)
     touching[tuple(checks.shaped('near', np.asarray(near), (None, 2)).T)] = True
     i, j = np.triu_indices(n, 1)
-    i, j = (k[(labels[i] >= 0) & (labels[j] >= 0)] for k in (i, j))
+    i, j = (k[comparable(labels[i], labels[j])] for k in (i, j))
     d, same, touch = cdist(means, means)[i, j], labels[i] == labels[j], touching[i, j]
     return dict(all=auc(d, same), near=auc(d[touch], same[touch]), far=auc(d[~touch], same[~touch]))
 
 # %% ../../nbs/learning/04_quality.ipynb #e3076b8e
 def superpixel_labels(
-    labels:np.ndarray,      # (h, w) int, below 0: void
+    labels:np.ndarray,      # (h, w) int, below 0: void, but -2: background
     superpixels:np.ndarray, # (h, w) int, 0..n-1
-) -> np.ndarray: # (n,) int64, -1 = void
+) -> np.ndarray: # (n,) int64, -1 = void, -2 = background
     "`majority_labels` of one image, from numpy to numpy. Raises TypeError or ValueError."
     import torch
 
@@ -97,7 +98,7 @@ def superpixel_labels(
 def feature_auc(
     image:np.ndarray,    # (h, w, 3) float64 in [0, 1], RGB
     features:np.ndarray, # (h, w, d)
-    labels:np.ndarray,   # (h, w) int, below 0: void
+    labels:np.ndarray,   # (h, w) int, below 0: void, but -2: background
     superpixels:np.ndarray=None, # (h, w) int; None: slic_superpixels(image, 400, adaptive=False)
 ) -> dict: # all, near, far
     "`pair_auc` of an image. Raises TypeError or ValueError (image, features, labels, sizes)."

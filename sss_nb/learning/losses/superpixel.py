@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ... import checks
+from ..labels import VOID, comparable, known
 from .pixel import attraction, check_labels_of, check_tensor, repulsion, squared_distances
 
 # %% ../../../nbs/learning/02_losses.superpixel.ipynb #eb3c0d1c
@@ -44,10 +45,10 @@ def pool_superpixels(
 
 # %% ../../../nbs/learning/02_losses.superpixel.ipynb #515a124d
 def majority_labels(
-    labels:torch.Tensor,      # (b, h, w) int64, below 0: void
+    labels:torch.Tensor,      # (b, h, w) int64, below 0: void, but -2: background
     superpixels:torch.Tensor, # (b, h, w) int64, 0..n-1
     n:int,                    # superpixels of each image, empty ones included
-) -> torch.Tensor:            # (b, n) int64, -1: void or empty
+) -> torch.Tensor:            # (b, n) int64, -1: void or empty, -2: background
     """Most frequent label of each superpixel, the smallest of equals.
 
     Raises TypeError (dtypes) or ValueError (sizes, superpixels outside 0..n-1)."""
@@ -56,10 +57,10 @@ def majority_labels(
     got = f'{tuple(labels.shape)} and {tuple(superpixels.shape)}'
     todo = 'resize the labels by nearest neighbour, or crop both alike'
     checks.require(ok, 'labels and superpixels of one shape (b, h, w)', got, todo)
-    ids, which = labels.clamp(min=-1).unique(return_inverse=True)
+    ids, which = labels.where(known(labels), VOID).unique(return_inverse=True)
     ballot = number_superpixels(superpixels, n).flatten()*len(ids) + which.flatten()
     votes = ballot.bincount(minlength=len(labels)*n*len(ids)).view(len(labels), n, len(ids))
-    return torch.where(votes.any(-1), ids[votes.argmax(-1)], -1)
+    return torch.where(votes.any(-1), ids[votes.argmax(-1)], VOID)
 
 # %% ../../../nbs/learning/02_losses.superpixel.ipynb #56c55369
 def printed_repulsion(
@@ -85,7 +86,7 @@ def _normalised(
 # %% ../../../nbs/learning/02_losses.superpixel.ipynb #9abfe15b
 def superpixel_pair_loss(
     means:torch.Tensor,  # (b, n, c) features of superpixels
-    labels:torch.Tensor, # (b, n) int64, below 0: void or empty, left out
+    labels:torch.Tensor, # (b, n) int64, below 0: void or empty, left out; but -2: background
     *,
     reading:str='complement',  # cost of two different labels: 'complement' -log(1 - s), 'printed' log((1 + e^-d)/2)
     weights:str='pairs',       # 'pairs': each counts the same, as printed; 'balanced': both kinds weigh the same
@@ -94,12 +95,13 @@ def superpixel_pair_loss(
 ) -> torch.Tensor:             # () mean over pairs, then over images with two labels or more; 0 if there is none
     """N-pair loss on superpixel means (Verma et al. 2019), with d the L2 distance.
 
-    A pair of one label costs log((1 + e^d)/2), a pair of different labels what `reading` says.
+    A pair of one label costs log((1 + e^d)/2), a pair of different labels what `reading` says, a pair of background
+    nothing.
     Raises TypeError (dtypes) or ValueError (sizes, an unknown `reading` or `weights`, bad `pair_weights`)."""
     _check_loss(means, labels, reading, weights, pair_weights)
     d = (squared_distances(means) + floor).sqrt()
-    same, known = labels[:, :, None] == labels[:, None], labels >= 0
-    w = (known[:, :, None] & known[:, None]).to(d.dtype).triu(1)
+    same = labels[:, :, None] == labels[:, None]
+    w = comparable(labels[:, :, None], labels[:, None]).to(d.dtype).triu(1)
     if pair_weights is not None: w = w*pair_weights
     w, images = _normalised(torch.stack([w*same, w*~same], 1), weights == 'balanced')
     return (w*torch.where(same, attraction(d), _READINGS[reading](d))).sum()/images.clamp(min=1)
