@@ -319,8 +319,10 @@ def layer_errors(
     alphas:np.ndarray,      # (h, w, n) in [0, 1], sum at most 1, or an object with `.alphas`
     truth:np.ndarray,       # (h, w) in [0, 1]
     trimap:np.ndarray=None, # (h, w): 0, .5 and 1, of which the unknown count, or bool; None: all pixels
-) -> dict: # layer_ and union_: members, sad, mse, gradient, connectivity, iou; union_exact, purity, taken, mixing, sparsity
-    "How near layers are to a true matte. Raises as `sad` and `alpha_mixing`."
+) -> dict: # layer_ and union_: members and errors; union_exact, purity, taken, mixing, sparsity
+    """How near layers are to a true matte: members, sad, mse, gradient, connectivity, iou of the best layer and union.
+
+    Raises as `sad` and `alpha_mixing`."""
     a = _layers(alphas, np.shape(truth))
     ways = dict(layer=best_single_layer(a, truth, trimap), union=best_union(a, truth, trimap))
     table = {}
