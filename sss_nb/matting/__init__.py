@@ -1,0 +1,1 @@
+"""Measures of mattes, trimaps, and mattes from them."""
