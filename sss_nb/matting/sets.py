@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checks
-from ..learning.datasets import _list
+from ..learning.datasets import image_files
 from .trimaps import read_matte, read_trimap, resize_trimap, trimap_from_matte
 from ..pictures.files import load_image
 from ..pictures.resize import resize_image
@@ -106,7 +106,7 @@ class MatteSet:
 # %% ../../nbs/matting/03_sets.ipynb #9fb03939
 def _files(folder, layout=''):
     "stem -> file of the pictures in a folder. Raises FileNotFoundError for no folder, or none in it."
-    return {p.stem: p for p in _list(folder, layout=layout)}
+    return {p.stem: p for p in image_files(folder, layout=layout)}
 
 def _some(*folders):
     "The same of the first folder that has pictures; nothing where none has."
@@ -200,7 +200,7 @@ def distinctions646(
     objects = _files(folder/'FG', ' (Distinctions-646)')
     got, todo = f'neither {folder/"merged"} nor backgrounds', 'name a folder of photographs: backgrounds='
     checks.require(backgrounds, 'composites, or photographs to put the objects in front of', got, todo)
-    behind = _list(checks.expanded(backgrounds))
+    behind = image_files(checks.expanded(backgrounds))
     alone = _matte_set(objects, alphas.get, maps.get, **options)
     return MatteSet(_composites(alone.items, behind, each), alone.skipped)
 
