@@ -107,9 +107,10 @@ def trimap_from_layers(
 ) -> np.ndarray: # (h, w), 0, .5 and 1
     "The trimap of some layers. Raises ValueError for another shape, width or tolerance, or a layer that is not there."
     a = checks.alphas(getattr(alphas, 'clipped', alphas))
-    wanted = [checks.integer('a layer', k, least=0, most=a.shape[2] - 1) for k in np.atleast_1d(np.asarray(layers))]
-    checks.require(0 < len(set(wanted)) < a.shape[2], f'some of {a.shape[2]} layers', wanted or 'none', 'choose others')
-    return trimap_from_matte(np.clip(a[..., sorted(set(wanted))].sum(-1), 0, 1), width, tolerance)
+    n, wanted = a.shape[2], sorted(set(np.atleast_1d(np.asarray(layers)).tolist()))
+    for k in wanted: checks.integer('a layer', k, least=0, most=n - 1)
+    checks.require(0 < len(wanted) < n, f'some of {n} layers', wanted or 'none', 'choose others')
+    return trimap_from_matte(np.clip(a[..., wanted].sum(-1), 0, 1), width, tolerance)
 
 # %% ../../nbs/matting/02_trimaps.ipynb #77104d3e
 def resize_trimap(
