@@ -153,7 +153,7 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'views': ['checks', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
     'explorer': ['checks', 'pictures', 'params', 'views'],
     'matting': ['checks', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', *BLOCKS],
-    'evaluate': ['checks', 'pictures', 'learning', 'matting', 'params', 'result', 'pipeline'],
+    'evaluate': ['checks', 'pictures', 'layers', 'learning', 'matting', 'batch', 'params', 'result', 'pipeline'],
     'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'params', 'result', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],

@@ -38,8 +38,8 @@ def matte(
     """The matte that a trimap and a method give.
 
     Raises ValueError for an unknown method, a trimap of another size, or one without known foreground, background or
-    unknown pixels; TypeError or ValueError for no image; ImportError if pymatting is asked for and not installed; and
-    ConvergenceError (ours) or ValueError (pymatting's) when the solver does not converge."""
+    unknown pixels; TypeError or ValueError for anything that is not an image; ImportError if pymatting is asked for
+    and not installed; and ConvergenceError (ours) or ValueError (pymatting's) when the solver does not converge."""
     checks.one_of('the method', method, MATTE_METHODS)
     image = checks.image(image)
     check_trimap(trimap, image.shape[:2])

@@ -9,6 +9,7 @@ __all__ = ['Triple', 'TripleFiles', 'over_background', 'MatteSet', 'plain_mattes
 # %% ../../nbs/matting/03_sets.ipynb #98c90d35
 import re
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,8 +106,14 @@ class MatteSet:
 
 # %% ../../nbs/matting/03_sets.ipynb #9fb03939
 def _files(folder, layout=''):
-    "stem -> file of the pictures in a folder. Raises FileNotFoundError for no folder, or none in it."
-    return {p.stem: p for p in image_files(folder, layout=layout)}
+    """stem -> file of the pictures in a folder.
+
+    Raises FileNotFoundError for no folder, or none in it, and ValueError for two of one stem."""
+    found = image_files(folder, layout=layout)
+    twice = [stem for stem, n in Counter(p.stem for p in found).items() if n > 1]
+    checks.require(not twice, f'one picture of each name in {folder}', f'several of {", ".join(twice[:5])}',
+                   'remove or rename the others')
+    return {p.stem: p for p in found}
 
 def _some(*folders):
     "The same of the first folder that has pictures; nothing where none has."
@@ -148,8 +155,18 @@ def plain_mattes(
     images = {name: p for name, p in files.items() if not name.endswith(('_alpha', '_trimap'))}
     got = f'only mattes and trimaps in {folder}'
     checks.require(images, 'photographs', got, 'put NAME.png beside NAME_alpha.png', FileNotFoundError)
+    _tell_alone(files, images, options.get('skip_missing', False))
     def partner(ending): return lambda name: files.get(name + ending)
     return _matte_set(images, partner('_alpha'), partner('_trimap'), **options)
+
+def _tell_alone(files, images, skip_missing):
+    "Raise FileNotFoundError, or warn, for mattes and trimaps without a photograph."
+    alone = [p.name for name, p in files.items() if name not in images and name.rpartition('_')[0] not in images]
+    if not alone: return
+    listed = ', '.join(alone[:5]) + ', …'*(len(alone) > 5)
+    checks.require(skip_missing, 'a photograph for each matte and trimap', f'none for {listed}',
+                   'add it, or leave them out with skip_missing=True', FileNotFoundError)
+    warnings.warn(f'left out, without a photograph: {listed}', stacklevel=3)
 
 # %% ../../nbs/matting/03_sets.ipynb #fcdf06dd
 def alphamatting(

@@ -221,8 +221,9 @@ def unmix_colors(
     model:ColorModel,   # from `color_model`
     sparsity:float=10., # sigma_s, sec. 3; 0 lets all layers have some of every pixel
 ) -> tuple[np.ndarray, np.ndarray]: # colours (h, w, n, 3), alphas (h, w, n)
-    """Sparse colour unmixing (eq. 4), each pixel by itself, from the layer that it is nearest to.
+    """Sparse colour unmixing (eq. 4), each pixel by itself.
 
+    It starts from the nearest layer, or from the two that share the pixel at less cost.
     Raises TypeError or ValueError for an image, a model or a sparsity that cannot be used."""
     image, model = checks.image(image), _checked(model)
     checks.number('sparsity', sparsity, least=0, todo='the paper has 10')
