@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
 from sss_nb.matting.metrics import (
-    alpha_sparsity,
+    alpha_mixing,
     best_single_layer,
     best_union,
     connectivity_error,
@@ -126,7 +126,7 @@ def test_one_layer_and_hard_layers():
     truth = np.eye(4)
     assert best_union(np.ones((4, 4, 1)), truth).members == () and best_union(np.ones((4, 4, 1)), truth).sad == 4
     hard = np.eye(3)[np.random.default_rng(0).integers(3, size=(4, 4))]
-    assert alpha_sparsity(hard) == 0 and best_union(hard, hard[..., 1]).members == (1,)
+    assert alpha_mixing(hard) == 0 and best_union(hard, hard[..., 1]).members == (1,)
     assert layer_errors(hard, hard[..., 2])['taken'] == 1 and purity(hard, hard[..., 2]) == 1
 
 class Result:
@@ -249,6 +249,16 @@ def test_turned_photograph_is_told(tmp_path):
     Image.open(tmp_path/'a.png').save(tmp_path/'a.jpg', exif=exif)
     (tmp_path/'a.png').unlink()
     with pytest.raises(ValueError, match='size 10x8 of the image .*a.jpg'): plain_mattes(tmp_path)[0]
+
+def test_two_of_one_name_and_mattes_alone_are_named(tmp_path):
+    triple(tmp_path, 'a')
+    write(tmp_path/'b_alpha.png', np.zeros((8, 10), np.uint8))
+    with pytest.raises(FileNotFoundError, match='none for b_alpha.png'): plain_mattes(tmp_path)
+    with pytest.warns(UserWarning, match='without a photograph: b_alpha.png'):
+        assert plain_mattes(tmp_path, skip_missing=True).names == ['a']
+    (tmp_path/'b_alpha.png').unlink()
+    write(tmp_path/'a.tif', np.zeros((8, 10, 3), np.uint8))
+    with pytest.raises(ValueError, match='several of a;'): plain_mattes(tmp_path)
 
 def test_many_missing_are_named_and_counted(tmp_path):
     for k in range(9): triple(tmp_path, f'p{k}')
