@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 from house import ROOT
 from PIL import Image
 
-from sss_nb.batch import read_manifest
 from sss_nb.cli import main
 from sss_nb.layers.files import read_layers
 from sss_nb.params import STABLE, estimate_memory
@@ -237,23 +235,21 @@ def test_too_large_for_the_memory(home, monkeypatch, capsys):
     assert fitted['width'] == int(size[1])
 
 
-def run_until(words, arguments, place, seconds=120):
-    "Start `sss` in a group of its own, and return it when `words` are in the list."
+def begin(arguments, place):
+    "Start `sss` in a group of its own; the process, and the first line that it prints."
     process = subprocess.Popen(COMMAND + arguments, cwd=place, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True,
                                stderr=subprocess.PIPE, start_new_session=True)
-    patience = time.monotonic() + seconds
-    while words not in str(read_manifest(place/'out')) and time.monotonic() < patience: time.sleep(.05)
-    return process
+    return process, process.stdout.readline()
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
     for k in range(3): save_image(tmp_path/f'scene{k}.png', synthetic_scene(SIDE, seed=k)[0])
     arguments = ['segment', '.', '--out', 'out', '--features', 'classical', '--workers', '0', '--json']
-    process = run_until("'done'", arguments, tmp_path)
+    process, first = begin(arguments, tmp_path)
     os.killpg(process.pid, signal.SIGINT)
     answer, told = process.communicate(timeout=60)
     assert process.returncode == 130 and 'the same command goes on' in told and 'Traceback' not in told, told
-    done = [json.loads(line)['photo'] for line in answer.splitlines()]
+    done = [json.loads(line)['photo'] for line in [first, *answer.splitlines()]]
     assert 1 <= len(done) < 3 and not [p for p in (tmp_path/'out').iterdir() if p.name.startswith('.')]
     last = sss(' '.join(arguments), tmp_path)
     new = {o['photo']: o['new'] for o in objects(last)}
