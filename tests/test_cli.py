@@ -235,10 +235,15 @@ def test_too_large_for_the_memory(home, monkeypatch, capsys):
     assert fitted['width'] == int(size[1])
 
 
+def heed_interrupts():
+    "A job in the background of a shell ignores them, and so do its children."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begin(arguments, place):
     "Start `sss` in a group of its own; the process, and the first line that it prints."
     process = subprocess.Popen(COMMAND + arguments, cwd=place, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.PIPE, start_new_session=True)
+                               stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heed_interrupts)
     return process, process.stdout.readline()
 
 

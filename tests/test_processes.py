@@ -156,6 +156,7 @@ from sss_nb import pipeline
 from sss_nb.params import STABLE
 from sss_nb.pictures.scene import synthetic_scene
 
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a job in the background of a shell ignores it
 image, _ = synthetic_scene((150, 200))
 few = replace(STABLE, working_pixels=12_000, method='multilevel', eigenvectors=40)
 target = None
