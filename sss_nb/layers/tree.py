@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import checks
-from ..grouping import layer_tree
+from ..grouping import join_cost, layer_tree
 from ..pictures.colors import palette
 
 # %% ../../nbs/layers/02_tree.ipynb #80ee58fa
@@ -20,11 +20,11 @@ def join_costs(
     means:np.ndarray, # (n, d) mean feature of each segment
     areas:np.ndarray, # (n,) sums of their alphas
 ) -> np.ndarray:      # (n - 1,)
-    "What each join of a tree costs: squared distance of the means times the root of the smaller area."
+    "What each join of a tree costs: squared distance of the means times the fourth root of the smaller area."
     means, areas = np.array(means, float), np.maximum(np.array(areas, float), 0)
     costs = np.empty(len(tree))
     for step, (i, j) in enumerate(tree):
-        costs[step] = np.square(means[i] - means[j]).sum()*np.sqrt(min(areas[i], areas[j]))
+        costs[step] = join_cost(np.square(means[i] - means[j]).sum(), min(areas[i], areas[j]))
         total = max(areas[i] + areas[j], 1e-12)
         means[i], areas[i] = (areas[i]*means[i] + areas[j]*means[j])/total, total
     return costs

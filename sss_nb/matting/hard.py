@@ -7,7 +7,6 @@ __all__ = ['MOST', 'KINDS', 'segments_of_labels', 'HardSegments', 'panoptic_segm
            'class_scores']
 
 # %% ../../nbs/matting/09_hard.ipynb #8251d45d
-import importlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from .. import checks
 from ..learning.quality import confusion_matrix, fit_label_head, label_scores, superpixel_labels
-from ..networks.sources import feature_map
+from ..networks.sources import check_hub, check_transformers, feature_map
 from ..superpixels import region_means, slic_superpixels
 
 # %% ../../nbs/matting/09_hard.ipynb #6ab027aa
@@ -63,22 +62,6 @@ def _numbered(found, names):
     return HardSegments(labels, words, tuple(float(info['score']) for info in infos.values()))
 
 # %% ../../nbs/matting/09_hard.ipynb #003c409d
-_ELSE = 'or name a folder that holds one'
-
-def _check_installed():
-    try: importlib.import_module('transformers')
-    except ImportError as error:
-        todo = "install it: pip install 'sss_nb[transformers]'"
-        raise ImportError(f'expected the package transformers, got none ({error}); {todo}') from error
-
-def _check_hub(name):
-    "One question to the hub, without the retries of a download. Raises ConnectionError."
-    from huggingface_hub import HfApi
-    try: HfApi().model_info(name, timeout=5)
-    except Exception as error:      # the kinds differ between versions and HTTP clients
-        got = f'{type(error).__name__}; check name and connection, {_ELSE}'
-        raise ConnectionError(f'expected {name!r} in the cache or on Hugging Face, got {got}') from error
-
 def _read_network(place, local):
     "Processor and network, from a folder or the cache only with `local`; all weights must be there."
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForUniversalSegmentation, AutoProcessor
@@ -93,7 +76,7 @@ def _read_network(place, local):
 @lru_cache(1)
 def _network(name):
     "Processor and network from a folder, from the cache, or from the hub, in this order."
-    _check_installed()
+    check_transformers()
     folder = Path(name).expanduser()
     known = folder.is_dir() or bool(name) and name[0] not in '/.~'
     checks.require(known, 'a folder, or a name on Hugging Face', repr(name), 'check the name', FileNotFoundError)
@@ -102,7 +85,7 @@ def _network(name):
     with checks.readable(name, what, todo, [ConnectionError, FileNotFoundError]):
         if folder.is_dir(): return _read_network(str(folder), True)
         try: return _read_network(name, True)
-        except OSError: _check_hub(name)
+        except OSError: check_hub(name, 'or name a folder that holds one')
         return _read_network(name, False)
 
 # %% ../../nbs/matting/09_hard.ipynb #db9dc4c4
