@@ -79,7 +79,8 @@ def main():
     torch.manual_seed(FIRST.seed)
     small = args.network == 'small'
     if args.write: return write(NETWORKS[args.network](), args.network, args.folder)
-    net = load_weights(args.start) if args.start else read_body(args.body, parser) if small else NETWORKS[args.network]()
+    if args.start: net = load_weights(args.start)
+    else: net = read_body(args.body, parser) if small else NETWORKS[args.network]()
     first, others, watched = datasets(args.data)
     options = dict(validation=watched, device=args.device, workers=1, validate_every=300, checkpoint_every=100)
     if not small: return train(net, others, args.folder, RANDOM, **options)
