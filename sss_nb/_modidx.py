@@ -292,6 +292,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'sss_nb.evaluate._attempt': ('plumbing/evaluate.html#_attempt', 'sss_nb/evaluate.py'),
                                  'sss_nb.evaluate._closed_form': ('plumbing/evaluate.html#_closed_form', 'sss_nb/evaluate.py'),
                                  'sss_nb.evaluate._columns': ('plumbing/evaluate.html#_columns', 'sss_nb/evaluate.py'),
+                                 'sss_nb.evaluate._defaults': ('plumbing/evaluate.html#_defaults', 'sss_nb/evaluate.py'),
                                  'sss_nb.evaluate._digest': ('plumbing/evaluate.html#_digest', 'sss_nb/evaluate.py'),
                                  'sss_nb.evaluate._fill': ('plumbing/evaluate.html#_fill', 'sss_nb/evaluate.py'),
                                  'sss_nb.evaluate._found': ('plumbing/evaluate.html#_found', 'sss_nb/evaluate.py'),
