@@ -61,7 +61,7 @@ def test_made_samples_are_composites():
     data = mattes.MadeMattes('val', 17, 48, seed=2)
     for i in (0, 5, 16):
         s, again = data[i], mattes.MadeMattes('val', 40, 48, seed=2)[i]
-        assert np.array_equal(s.image, composite(s.foreground, s.alpha, s.background)) and s.name == NAMES[i]
+        assert np.array_equal(s.image, composite(s.alpha, s.foreground, s.background)) and s.name == NAMES[i]
         for key in ('image', 'alpha', 'foreground', 'background'):
             assert getattr(s, key).tobytes() == getattr(again, key).tobytes()
             assert getattr(s, key).dtype == np.float32
@@ -123,7 +123,9 @@ def test_over_is_associative_in_light():
     rng = np.random.default_rng(0)
     def matte(): return rng.random((4, 5, 3)).astype(np.float32), rng.uniform(.2, .8, (4, 5)).astype(np.float32)
     front, back, B = matte(), matte(), rng.random((4, 5, 3))
-    assert np.allclose(composite(*over(front, back), B), composite(*front, composite(*back, B)), atol=1e-5)
+    F, a = over(front, back)
+    seen = composite(front[1], front[0], composite(back[1], back[0], B))
+    assert np.allclose(composite(a, F, B), seen, atol=1e-5)
 
 def test_unmixed_of_nothing():
     F, a = unmixed(np.zeros((3, 4, 3)), np.zeros((3, 4)))

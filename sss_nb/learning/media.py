@@ -3,7 +3,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from sss_nb.learning.strands import Sheet, paint_strands, pixels
-from sss_nb.learning.textures import noise, over, plane, ramp, smoothstep, tinted, unmixed, warped, wood
+from sss_nb.learning.textures import noise, over, plane, ramp, show_made, smoothstep, tinted, unmixed, warped, wood
 
 
 #| export
@@ -59,8 +59,8 @@ def smoke_cloud(size, rng):
     "A plume or a cloud, lit from one side; it hides what is behind by Beer's law."
     y, x = plane(size)
     s, rising = min(size), rng.random() < .6
-    side, up = (s*a*noise(size, s/2.2, rng, 3) for a in (.09, .07))
-    lumps = warped(noise(size, s/3, rng, 1.75), up, side) + .5*warped(noise(size, s/8, rng, 1.6), .4*up, .4*side)
+    side, up = (s*a*noise(size, s/2.2, rng, 3) for a in (.06, .05))
+    lumps = warped(noise(size, s/3, rng, 2.1), up, side) + .5*warped(noise(size, s/8, rng, 2.), .5*up, .5*side)
     if rising:
         t = .42 - y                                             # from the source up
         bend = rng.uniform(-.35, .35)*t.clip(0)**1.6
@@ -69,11 +69,11 @@ def smoke_cloud(size, rng):
     else: mask = 1.3 - (y/.27)**2 - (x/.4)**2
     density = np.maximum(mask.clip(-3) + .62*lumps, 0)**1.25
     alpha = 1 - np.exp(-rng.uniform(1.6, 3.2)*density)
-    soft = gaussian_filter(density + .25*lumps, s/110)
+    soft = gaussian_filter(density + .25*lumps, s/70)
     angle = rng.uniform(-2.6, -.5)
     slope = -(np.gradient(soft, axis=0)*np.sin(angle) + np.gradient(soft, axis=1)*np.cos(angle))*s/26
     grey = rng.choice([.25, .55, .78], p=[.2, .3, .5])
-    light = grey + .17*np.tanh(slope) + .06*lumps - .07*smoothstep(density, .5, 2.5)
+    light = grey + .15*np.tanh(.8*slope) + .06*lumps - .07*smoothstep(density, .5, 2.5)
     tint = np.array([1, 1, 1]) + rng.normal(0, .02, 3) + [-.01, 0, .015]
     color = np.clip(light[..., None]*tint, 0, 1)
     return unmixed(color*alpha[..., None], alpha)
@@ -166,7 +166,7 @@ def water_spray(size, rng):
     jets = rng.uniform(-.28, .28, 7), rng.uniform(-1.35, 1.35, 7)
     jet = rng.integers(7, size=n)
     angle = .55*jets[1][jet] + rng.normal(0, .2, n)
-    speed = (1.05 + .35*rng.standard_normal(7))[jet].clip(.5, 1.6)*rng.uniform(.35, 1.05, n)
+    speed = (1.2 + .35*rng.standard_normal(7))[jet].clip(.5, 1.6)*rng.uniform(.35, 1.05, n)
     t = rng.beta(1.1, 1.6, n)
     y = .34 - speed*np.cos(angle)*t + .62*t**2
     x = jets[0][jet] + .85*speed*np.sin(angle)*t
@@ -202,3 +202,4 @@ def _crest(size, rng):
     color = np.clip((1 - white[..., None])*blue + white[..., None]*[.93, .96, .97], 0, 1)
     alpha = smoothstep(y - top + .012*foam, -.012, .022)
     return color.astype(np.float32), alpha.astype(np.float32)
+

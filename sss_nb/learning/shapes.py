@@ -4,22 +4,24 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 from sss_nb.learning.strands import Sheet, paint_strands, pixels
-from sss_nb.learning.textures import SURFACES, WOODS, noise, over, plane, smoothstep, tinted, unmixed
+from sss_nb.learning.textures import SURFACES, noise, over, show_made, smoothstep, tinted, unmixed
 
 
 #| export
 GREENS = (((.13, .3, .1), (.45, .62, .25)), ((.2, .33, .08), (.62, .7, .28)), ((.1, .26, .16), (.36, .55, .38)),
           ((.5, .2, .05), (.9, .6, .18)))
 
-def _window(sheet, at, reach):
-    "The rows and columns of a sheet within `reach` of a place, as slices, and its coordinates there from that place."
+def _window(sheet, low, high):
+    "The rows and columns of a sheet between two corners in `plane` coordinates, as slices, and the coordinates there."
     y, x = sheet.plane()
-    rows, columns = (slice(*np.searchsorted(t.ravel(), [c - reach, c + reach])) for t, c in zip((y, x), at, strict=True))
-    return (rows, columns), y[rows] - at[0], x[:, columns] - at[1]
+    rows, columns = (slice(*np.searchsorted(t.ravel(), ends)) for t, *ends in zip((y, x), low, high, strict=True))
+    return (rows, columns), y[rows], x[:, columns]
 
 def _leaf(sheet, at, angle, length, wide, colors, teeth=0., veins=9., light=1.):
     "Paint a blade with its veins from `at` (plane coordinates) along `angle`."
-    where, y, x = _window(sheet, at, 1.05*length)
+    end, room = at + length*np.array([np.sin(angle), np.cos(angle)]), 1.2*wide*length
+    where, y, x = _window(sheet, np.minimum(at, end) - room, np.maximum(at, end) + room)
+    y, x = y - at[0], x - at[1]
     t = (y*np.sin(angle) + x*np.cos(angle))/length
     v = (x*np.sin(angle) - y*np.cos(angle) + .12*length*(t*t - t))/length
     half = wide*np.sin(np.pi*np.clip(t, 0, 1)**.72)**.9*(1 + teeth*((t*24) % 1))
@@ -43,7 +45,7 @@ def leaf(size, rng):
         twig = start + t[:, None]*way + np.outer(.12*rng.standard_normal()*t*t, [0, 1])
         bark = np.array(tinted((.33, .26, .14), rng))
         paint_strands(sheet, pixels(twig[None], size), s*.012*np.linspace(1, .3, 24), bark, .5)
-        for j in rng.permutation(np.arange(5, 24)[::1]):
+        for j in rng.permutation(np.arange(5, 24))[:14]:
             angle = np.arctan2(*way) + (-1)**j*rng.uniform(.4, 1.1)
             colors = [tinted(c, rng, .1) for c in pair]
             length = rng.uniform(.13, .2)*(1.15 - .4*t[j])
@@ -84,6 +86,8 @@ def _stamens(sheet, at, s, rng):
 
 
 #| export
+LACES = ((.95, .93, .88), (.97, .97, .96), (.08, .07, .08), (.7, .1, .16))
+
 def _to_lattice(u, v):
     "Distance from the nearest point of a hexagonal lattice of spacing 1."
     def away(du, dv): return np.hypot((u + du + .5) % 1 - .5, (v + dv + 3**.5/2) % 3**.5 - 3**.5/2)
@@ -115,7 +119,7 @@ def lace(size, rng):
     heading = v < top + .012*np.sin(2*np.pi*u/.05)
     solid = rosettes | border | heading
     mask = (mesh | solid) & (edge > 0)
-    dye = np.array(tinted(((.95, .93, .88), (.97, .97, .96), (.08, .07, .08), (.7, .1, .16))[rng.integers(4)], rng, .05))
+    dye = tinted(LACES[rng.integers(len(LACES))], rng, .05)
     thread = .06*np.sin(2*np.pi*(u + v)*110) + .05*np.sin(2*np.pi*(u - v)*90)
     raised = gaussian_filter(solid.astype(np.float32), 2)
     emboss = np.gradient(raised, axis=0) + np.gradient(raised, axis=1)
@@ -135,7 +139,8 @@ def _outline(kind, angle, n):
 
 def _thing(sheet, at, radius, rng):
     "Paint a flat thing with a bevelled edge, cut out of some material."
-    where, y, x = _window(sheet, at, 1.3*radius)
+    where, y, x = _window(sheet, at - 1.3*radius, at + 1.3*radius)
+    y, x = y - at[0], x - at[1]
     kind, n = ('polygon', 'star', 'gear', 'box')[rng.integers(4)], int(rng.integers(4, 9))
     turn, flat = rng.uniform(0, 7), rng.uniform(.75, 1)
     angle, r = np.arctan2(y/flat, x), np.hypot(y/flat, x)/radius
@@ -143,12 +148,9 @@ def _thing(sheet, at, radius, rng):
     hole = rng.uniform(.2, .45)*(kind == 'gear' or rng.random() < .3)
     mask = (q < 1) & (r > hole)
     surface = SURFACES[('wood', 'cloth', 'wall', 'bricks')[rng.choice(4, p=[.3, .3, .3, .1])]](sheet.size, rng)
-    f = sheet.finer
-    material = surface[where[0].start//f:, where[1].start//f:].repeat(f, 0).repeat(f, 1)[:q.shape[0], :q.shape[1]]
+    material = surface.repeat(sheet.finer, 0).repeat(sheet.finer, 1)[where]
     bevel = smoothstep(q, .86, .9) - smoothstep(r, hole + .05, hole + .02)*(hole > 0)
     light = 1 + .35*bevel*np.cos(angle - rng.uniform(0, 7)) + .14*(x - y)/radius
-    if material.shape[:2] != q.shape: material = np.pad(material, [(0, a - b) for a, b in zip(q.shape, material.shape)]
-                                                       + [(0, 0)], 'edge')
     sheet.paint(mask, np.clip(material*light[..., None], 0, 1), where)
 
 def _things(size, count, low, high, rng):
@@ -189,6 +191,8 @@ def line_kernel(length, angle, bend=0.):
     path, _, _ = np.histogram2d(y, x, bins=2*n + 1, range=[[-n - .5, n + .5]]*2)
     return gaussian_filter(path/path.sum(), .5).astype(np.float32)
 
+
+#| export
 def _subject(size, rng):
     "Something to blur: things, or a flower."
     return flower(size, rng) if rng.random() < .35 else _things(size, int(rng.integers(1, 3)), .17, .27, rng).matte()
@@ -204,3 +208,4 @@ def motion(size, rng):
     "Something that moved while the shutter was open."
     path = line_kernel(min(size)*rng.uniform(.06, .2), rng.uniform(0, np.pi), rng.uniform(-.5, .5))
     return blurred(_subject(size, rng), path)
+

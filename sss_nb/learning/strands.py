@@ -2,7 +2,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from sss_nb.learning.textures import cloth, dye, noise, plane, ramp, smoothstep, tinted, unmixed
+from sss_nb.learning.textures import cloth, dye, noise, plane, ramp, show_made, smoothstep, tinted, unmixed
 
 
 #| export
@@ -41,7 +41,7 @@ class Sheet:
         return unmixed(gaussian_filter(ca, (blur, blur, 0)), gaussian_filter(a, blur))
 
 
-#| exporti
+#| export
 _AT_ONCE = 3_000_000      # fine pixels that are looked up together
 
 def _along(points, steps):
@@ -59,7 +59,8 @@ def _stamped(ids, shade, points, widths, first, finer, round_, twist):
     place, i = _along(points, steps)
     side = np.gradient(place, axis=1)[..., ::-1]*np.float32([1, -1])
     side /= np.linalg.norm(side, axis=2, keepdims=True) + 1e-6
-    offsets = np.linspace(-.5, .5, max(1, int(np.ceil(widths.max()))), dtype=np.float32)
+    across = int(np.ceil(widths.max()*(1.5 if widths.max() > 9 else 1)))
+    offsets = np.linspace(-.5, .5, across, dtype=np.float32)
     if len(offsets) == 1: offsets[:] = 0
     wide = np.maximum(widths - 1, 0)[:, i, None]*offsets
     rows, columns = (np.floor(place[..., k, None] + side[..., k, None]*wide).astype(np.int32) for k in (0, 1))
@@ -93,6 +94,10 @@ def paint_strands(
     color = np.broadcast_to(colors, (n, m, 3)).reshape(-1, 3).astype(np.float32)[ids[hit]]
     sheet.color[hit] = np.clip(color if shade is None else color*shade[hit, None], 0, 1)
     sheet.cover |= hit
+
+def pixels(points, size):
+    "Points in `plane` coordinates as rows and columns of a picture."
+    return points*min(size) + np.array(size)/2
 
 
 #| export
@@ -265,19 +270,19 @@ def _coat_strands(gap, body, n, length, rng):
 
 
 #| export
+CORDS = ((.85, .84, .8), (.15, .4, .24), (.8, .42, .12), (.12, .12, .14), (.2, .36, .62))
+
 def _waves(rng, size, count=4):
     "A smooth displacement of (n, m, 2) points by `count` waves of at most `size`."
     ways, phase = rng.normal(0, 5, (count, 2)), rng.uniform(0, 7, count)
     amount = rng.normal(0, size/count**.5, (count, 2))
     return lambda p: p + np.sin(p @ ways.T + phase) @ amount
 
-def pixels(points, size): return points*min(size) + np.array(size)/2
-
 def net(size, rng):
     "A net of knotted cord that hangs from a band."
     sheet, s = Sheet(size), min(size)
     cell, cord = rng.uniform(.06, .11), s*rng.uniform(.0045, .0085)
-    color = tinted(((.85, .84, .8), (.15, .4, .24), (.8, .42, .12), (.12, .12, .14), (.2, .36, .62))[rng.integers(5)], rng)
+    color = tinted(CORDS[rng.integers(len(CORDS))], rng)
     sway, y_top, y_low = _waves(rng, .05), rng.uniform(-.36, -.26), rng.uniform(.3, .42)
     turn = np.array([[1, 1], [-1, 1]])/2**.5 if rng.random() < .6 else np.eye(2)
     lines = np.arange(-20, 21)*cell
@@ -285,7 +290,8 @@ def net(size, rng):
     tone = 1 + .12*rng.standard_normal((len(lines), 60, 1))
     for p in (grid, grid[..., ::-1]):
         paint_strands(sheet, pixels(sway(p @ turn), size), cord, np.array(color)*tone, .35, 1.2)
-    knots = sway(np.stack(np.meshgrid(lines, lines), -1).reshape(-1, 1, 2) @ turn) + np.linspace(-.3, .3, 3)[:, None]*cord/s
+    knots = sway(np.stack(np.meshgrid(lines, lines), -1).reshape(-1, 1, 2) @ turn)
+    knots = knots + np.linspace(-.3, .3, 3)[:, None]*cord/s
     paint_strands(sheet, pixels(knots, size), 2*cord, np.array(color)*.9, .35)
     y, x = sheet.plane()
     sag, at = rng.uniform(.01, .03), rng.uniform(0, 7)
@@ -316,8 +322,8 @@ def _twig(sheet, ends, width, rng):
     n = 260                                                     # fibres of the bark
     start = p[np.linspace(0, 34, n).astype(int)]
     way = (p[np.linspace(5, 39, n).astype(int)] - start)[:, None]*np.linspace(0, 1, 5)[:, None]
-    side = rng.uniform(-.36, .3, n)[:, None, None]*width/min(sheet.size)*np.array([-way[:, -1, 1], way[:, -1, 0]]).T[:, None]
-    side /= np.linalg.norm(way[:, -1], axis=1)[:, None, None]
+    normal = way[:, -1, ::-1]*[-1, 1]/np.linalg.norm(way[:, -1], axis=1, keepdims=True)
+    side = (rng.uniform(-.36, .3, (n, 1))*width/min(sheet.size)*normal)[:, None]
     tone = rng.uniform(.45, 1.5, n)[:, None, None]
     paint_strands(sheet, pixels(start[:, None] + way + side, sheet.size), width*.05, np.clip(bark.mean(1)*tone, 0, 1))
 
@@ -359,7 +365,8 @@ def _dew(sheet, threads, fine, rng):
     "Drops on the threads."
     at = threads[rng.integers(len(threads), size=700), rng.integers(7, size=700)]
     drops = at[:, None] + fine*np.linspace(-.4, .4, 3)[:, None]
-    paint_strands(sheet, drops, fine*rng.uniform(.8, 2.2, 700)[:, None], rng.uniform(.75, 1, (700, 1, 1))*np.ones(3), .3)
+    wide = fine*rng.uniform(.8, 2.2, (700, 1))
+    paint_strands(sheet, drops, wide, rng.uniform(.75, 1, (700, 1, 1))*np.ones(3), .3)
 
 
 #| export
@@ -402,3 +409,4 @@ def _foliage(sheet, places, s, rng):
     light = np.linspace(.2, 1, n)*rng.uniform(.6, 1.1, n) + .25*((at - at.mean(0)) @ [-.7, -.5])/(.4*s)
     color = green[0] + np.clip(light, -.2, 1.2)[:, None]*(green[1] - green[0]) + .02*rng.standard_normal((n, 3))
     paint_strands(sheet, leaf, s*.0085*np.array([.3, 1, .8, .2]), np.clip(color, 0, 1)[:, None])
+

@@ -2,6 +2,9 @@
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
+from sss_nb import checks
+from sss_nb.pictures.show import show_images
+
 
 #| export
 def noise(
@@ -170,4 +173,29 @@ def made_background(
 ) -> np.ndarray: # (h, w, 3) float32 in [0, 1]
     "A background that no camera took. Raises KeyError for an unknown kind."
     return SURFACES[kind or list(SURFACES)[rng.integers(len(SURFACES))]](size, rng)
+
+
+#| export
+def composite(
+    alpha:np.ndarray,      # (h, w) in [0, 1]
+    foreground:np.ndarray, # (h, w, 3) in [0, 1]
+    background:np.ndarray, # (h, w, 3) in [0, 1]
+) -> np.ndarray: # (h, w, 3) in [0, 1]
+    "alpha F + (1 - alpha) B. Raises ValueError if the sizes differ."
+    for name, a in dict(foreground=foreground, background=background).items():
+        checks.same_size(f'the {name}', a.shape, alpha.shape, 'the matte')
+    a = alpha[..., None]
+    return np.clip(a*foreground + (1 - a)*background, 0, 1)
+
+def show_made(
+    maker,        # function (size, rng) -> foreground, alpha
+    seeds=(0, 1),
+    size=(220, 280), # (h, w)
+): # the matplotlib figure
+    "What a maker draws, composited and as a matte, for each seed."
+    images = []
+    for seed in seeds:
+        foreground, alpha = maker(size, np.random.default_rng(seed))
+        images += [composite(alpha, foreground, made_background(size, np.random.default_rng(seed + 100))), alpha]
+    return show_images(images, ncols=len(images), width=11)
 
