@@ -775,6 +775,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'sss_nb.learning.strands._loose_hair': ( 'learning/strands.html#_loose_hair',
                                                                                   'sss_nb/learning/strands.py'),
                                          'sss_nb.learning.strands._person': ('learning/strands.html#_person', 'sss_nb/learning/strands.py'),
+                                         'sss_nb.learning.strands._rounded': ( 'learning/strands.html#_rounded',
+                                                                               'sss_nb/learning/strands.py'),
                                          'sss_nb.learning.strands._spiral': ('learning/strands.html#_spiral', 'sss_nb/learning/strands.py'),
                                          'sss_nb.learning.strands._stamped': ( 'learning/strands.html#_stamped',
                                                                                'sss_nb/learning/strands.py'),

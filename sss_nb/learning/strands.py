@@ -61,11 +61,12 @@ def _stamped(ids, shade, points, widths, first, finer, round_, twist):
     "Write the number of the nearest point of each curve, counted from `first`, into the fine pixels it covers."
     n, m = widths.shape
     points, widths = np.float32(points)*finer, np.float32(widths)*finer
-    steps = int(np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).max()*1.1) + 2
+    thick = widths.max() > 9                                    # fine pixels: then its sides need more places
+    steps = int(np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).max()*(1.7 if thick else 1.1)) + 2
     place, i = _along(points, steps)
     side = np.gradient(place, axis=1)[..., ::-1]*np.float32([1, -1])
     side /= np.linalg.norm(side, axis=2, keepdims=True) + 1e-6
-    across = int(np.ceil(widths.max()*(1.5 if widths.max() > 9 else 1)))
+    across = int(np.ceil(widths.max()*(1.5 if thick else 1)))
     offsets = np.linspace(-.5, .5, across, dtype=np.float32)
     if len(offsets) == 1: offsets[:] = 0
     wide = np.maximum(widths - 1, 0)[:, i, None]*offsets
@@ -115,6 +116,12 @@ def _grown(roots, heading, length, pull, wind=0., steps=28):
     step = (1 - bend)*heading[:, None] + bend*np.stack(np.broadcast_arrays(1., wind), -1).reshape(-1, 1, 2)
     step /= np.linalg.norm(step, axis=2, keepdims=True) + 1e-6
     return roots[:, None] + np.cumsum(step, 1)*(length/steps)[:, None, None]
+
+def _rounded(points, crown, radius):
+    "Curves (n, m, 2) that go down beside the crown as a round head does."
+    down, aside = ((points - crown)/radius).transpose(2, 0, 1)
+    points[..., 0] += radius*(1 - np.sqrt(1 - np.minimum(np.abs(aside), .97)**2))*np.clip(1 - down, 0, 1)
+    return points
 
 def _curled(points, size, turns, phase):
     "Curves with waves across them, larger towards their tips; `size` in pixels, one for each curve as all others."
@@ -172,6 +179,7 @@ def _hair(size, rng, curl, turns, long, loose, wild, wind, count):
     pull = .2*radius + .8*np.maximum(radius - np.linalg.norm(roots - crown, axis=1), 0)
     pull = pull*(.25 + .75*smoothstep(heading[:, 0], -.4, .3))
     points = _grown(roots, heading, length, pull, wind + rng.normal(0, .09, count)[lock])
+    points = _rounded(points, crown, radius)
     first = np.unique(lock, return_index=True)[1]
     leader = np.empty((count, *points.shape[1:]))
     leader[np.unique(lock)] = points[first]

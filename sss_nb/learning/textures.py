@@ -200,4 +200,4 @@ def show_made(
     for seed in seeds:
         foreground, alpha = maker(size, np.random.default_rng(seed))
         images += [composite(alpha, foreground, made_background(size, np.random.default_rng(seed + 100))), alpha]
-    return show_images(images, ncols=len(images), width=11)
+    return show_images(images, ncols=len(images), width=14)
