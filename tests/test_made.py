@@ -1,4 +1,4 @@
-"""Semantic image matting, part by part."""
+"""Made mattes beside the chapters: sizes, seeds, splits, and bad input."""
 import hashlib
 
 import numpy as np
@@ -9,8 +9,6 @@ from sss_nb.learning.shapes import blurred, disc_kernel, line_kernel
 from sss_nb.learning.strands import Sheet, paint_strands
 from sss_nb.learning.textures import composite, made_background, noise, over, unmixed
 from sss_nb.pictures.registry import registry
-
-# --- made mattes
 
 NAMES = tuple(mattes.MATTE_MAKERS)
 
