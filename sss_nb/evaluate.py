@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,11 @@ def soft_system(
     about = asdict(params) | dict(features=str(features or 'default'), weights=_weights(features))
     return System(name, partial(_soft, params, features), json.loads(json.dumps(about)))
 
+def _defaults(function):
+    "What decides the result of a function where nothing else is asked for."
+    numbers = {k: p.default for k, p in signature(function).parameters.items()}
+    return {k: v for k, v in numbers.items() if isinstance(v, int | float | str) and k not in ('seed', 'progress')}
+
 def _spectral(image, trimap, seed): return _found(spectral_matting(image, seed=seed, progress=False))
 
 def _closed_form(image, trimap, seed):
@@ -89,8 +95,9 @@ def _systems():
     soft = {'stable': STABLE, 'auto': replace(STABLE, layers='auto'), 'official': OFFICIAL}
     soft |= {f'stable-{name}': replace(STABLE, **change) for name, change in _LAPLACIANS.items()}
     soft |= {f'official-{name}': replace(OFFICIAL, **change) for name, change in _LAPLACIANS.items()}
-    others = [System('spectral', _spectral, dict(method='spectral')),
-              System('closed-form', _closed_form, dict(method='closed-form'), trimap=True)]
+    spectral = dict(method='spectral', weights=_weights(None)) | _defaults(spectral_matting)
+    closed_form = dict(method='closed-form') | _defaults(closed_form_matte)
+    others = [System('spectral', _spectral, spectral), System('closed-form', _closed_form, closed_form, trimap=True)]
     return {s.name: s for s in [soft_system(name, params) for name, params in soft.items()] + others}
 
 SYSTEMS = ('stable-matting', 'stable-semantic', 'stable', 'auto', 'official-matting', 'official-semantic', 'official',
