@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 from .strands import Sheet, paint_strands, pixels
-from .textures import ALL_SURFACES, noise, over, smoothstep, tinted, unmixed
+from .textures import SURFACES, noise, over, smoothstep, tinted, unmixed
 
 # %% ../../nbs/learning/06c_shapes.ipynb #34b489ff
 GREENS = (((.13, .3, .1), (.45, .62, .25)), ((.2, .33, .08), (.62, .7, .28)), ((.1, .26, .16), (.36, .55, .38)),
@@ -151,7 +151,7 @@ def _thing(sheet, at, radius, rng):
     q = r/_outline(kind, angle + turn, n)
     hole = rng.uniform(.2, .45)*(kind == 'gear' or rng.random() < .3)
     mask = (q < 1) & (r > hole)
-    surface = ALL_SURFACES[('wood', 'cloth', 'wall', 'bricks')[rng.choice(4, p=[.3, .3, .3, .1])]](sheet.size, rng)
+    surface = SURFACES[('wood', 'cloth', 'wall', 'bricks')[rng.choice(4, p=[.3, .3, .3, .1])]](sheet.size, rng)
     material = surface.repeat(sheet.finer, 0).repeat(sheet.finer, 1)[where]
     bevel = smoothstep(q, .86, .9) - smoothstep(r, hole + .05, hole + .02)*(hole > 0)
     light = 1 + .35*bevel*np.cos(angle - rng.uniform(0, 7)) + .14*(x - y)/radius
