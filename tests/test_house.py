@@ -124,7 +124,7 @@ print(*sys.modules)
 '''
 DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest',
                'ruff', 'transformers'}
-LEARNING = ('networks', 'losses', 'training', 'engine', 'device', 'semantic')    # what may need torch; nothing else does
+LEARNING = ('networks', 'losses', 'training', 'engine', 'device', 'semantic')  # what may need torch; nothing else does
 
 def imported(module):
     done = python(IMPORT, module, cwd=ROOT.parent, PYTHONPATH=str(ROOT))
