@@ -22,7 +22,7 @@ from ..metrics import matte_errors
 from .classes import class_index
 from .inputs import network_input
 from .losses import ABLATION, total_loss
-from .trimap import activation_maps, classifier_input, scaled_activation
+from .trimap import class_maps, classifier_input, scaled_activation
 from ..trimaps import trimap_from_matte
 from ...networks.core import evaluation
 
@@ -156,7 +156,7 @@ class Guide:
         net, unknown = self.classifier, (x[:, 3] == .5).to(device)
         with evaluation(net, device):
             last = net.maps(x.to(device))[-1]
-            maps, logits = activation_maps(last, net.linear.weight), net.logits(last)
+            maps, logits = class_maps(last, net.linear.weight), net.logits(last)
             made = [scaled_activation(m[None], z, u) for m, z, u in zip(maps, logits, unknown, strict=True)]
         return torch.stack(made)
 
