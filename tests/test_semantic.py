@@ -15,6 +15,7 @@ from sss_nb.learning.datasets import Sample
 from sss_nb.learning.engine import load_checkpoint, read_checkpoint, run_training
 from sss_nb.learning.training import Settings, train
 from sss_nb.matting.matte import matte
+from sss_nb.matting.refine import object_trimap, refine_layers
 from sss_nb.matting.semantic import losses, training
 from sss_nb.matting.semantic.classes import CLASSES, MATTING_CLASSES, class_index
 from sss_nb.matting.semantic.discriminator import (
@@ -56,6 +57,9 @@ from sss_nb.networks.core import FeatureNet, load_weights, network_cost, save_we
 from sss_nb.networks.hypercolumn import HypercolumnDeepLab
 from sss_nb.networks.resnet import ResNetBody
 from sss_nb.networks.small import SmallSuperpixelNet
+from sss_nb.params import STABLE
+from sss_nb.pictures.scene import synthetic_scene
+from sss_nb.result import SoftSegments
 
 # ------------------------------------------------------------------------------------------------ the network
 
@@ -807,6 +811,18 @@ def test_matte_of_weights_tells_what_is_missing(weights, tmp_path):
 def test_matte_of_weights_refuses(weights, bad, said):
     image, trimap = bad(*scene()[:2])
     with pytest.raises(ValueError, match=said): matte(image, trimap, 'semantic', weights=weights)
+
+def test_layers_are_refined_by_weights(weights, tmp_path):
+    "Each layer has the network's matte in its band; shares sum to one; the result says how, and is saved."
+    image, alphas = synthetic_scene(64)
+    hard = np.eye(5)[alphas.argmax(-1)]
+    found = refine_layers(hard, 'semantic', image, width=.05, weights=weights)
+    assert np.allclose(found.sum(-1), 1) and found.min() >= 0
+    sure = np.all([object_trimap(hard, k, .05) != .5 for k in range(5)], axis=0)
+    assert sure.any() and np.array_equal(found[sure], hard[sure]) and not np.allclose(found[~sure], hard[~sure])
+    segments = refine_layers(SoftSegments(hard, STABLE, image=image), 'semantic', width=.05, weights=weights)
+    assert segments.refined == 'semantic, width 0.05' and np.array_equal(segments.alphas, found)
+    with pytest.raises(FileNotFoundError): refine_layers(hard, 'semantic', image, weights=tmp_path/'none')
 
 # --- the command that trains
 

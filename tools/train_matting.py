@@ -76,8 +76,9 @@ from sss_nb.pictures.files import write_atomic
 SMALL = dict(steps=1500, batch=6, crop=160, sizes=(160, 240, 320), band=(1., 10.), learning_rate=1e-3,
              precision='bfloat16')
 CONFIGS = dict(
-    small=dict(body='lite', classes=dict(body='lite'), classes_steps=600, classes_batch=16, network=SMALL),
-    full=dict(body='resnet50', classes={}, classes_steps=50_000, classes_batch=16,
+    small=dict(body='lite', classes=dict(body='lite'), classes_steps=600, classes_batch=16, windows=(160, 400),
+               network=SMALL),
+    full=dict(body='resnet50', classes={}, classes_steps=50_000, classes_batch=16, windows=(320, 800),
               network=dict(steps=100_000, batch=16, crop=320, sizes=(320, 480, 640), band=(1., 30.))))
 READERS = dict(simd=simd_foregrounds, composition=composition1k_foregrounds, distinctions=distinctions646_foregrounds)
 BODY_SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
@@ -220,8 +221,9 @@ def write(args, parser):
     if net.semantic: files[CLASSIFIER] = trained('classifier', args, parser), 'classifier'
     for name, (net, training) in files.items():
         log = [e for e in read_log(args.folder/training) if any(k.startswith('validation') for k in e)]
+        about = dict(windows=CONFIGS[args.config]['windows']) if training == 'classifier' else {}
         path = save_weights(net, folder/name, data=TERMS if args.data == 'made' else args.data, stage=args.stage,
-                            seed=args.seed, validation=log[-1])
+                            seed=args.seed, validation=log[-1], **about)
         print(f'{path}: {path.stat().st_size/1e6:.2f} MB')
 
 # ------------------------------------------------------------------------------------------------- measuring
@@ -236,7 +238,8 @@ def methods(args, parser):
         args.seed = int(seed)
         classifier = trained('classifier', args, parser) if STAGES[stage].semantic else None
         pair = Trained(trained('network', args, parser, stage), classifier)
-        found[folder.parent.name] = partial(semantic_matte, weights=pair, device=args.device)
+        found[folder.parent.name] = partial(semantic_matte, weights=pair, device=args.device,
+                                            windows=CONFIGS[args.config]['windows'])
     return found
 
 def test_photographs(args):
