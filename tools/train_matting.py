@@ -20,8 +20,9 @@ plain:PATH (with train/ and test/), in the layouts of learning.composition, with
 `--backgrounds` and another one for `--held-out`. Sets without classes take `--classes TABLE`, a CSV file with the
 columns name and class; without one they can train the stage basic alone.
 
-`--config small` is for a CPU: 4.6 M parameters with the classifier, crops of 160. `full` is the network of Sun, Tang
-and Tai (2021) with crops of 320, for an accelerator:
+`--config small` is for a CPU: 4.6 M parameters with the classifier, crops of 160, 16 bits and channels last. A step of
+the stage basic, 8 crops, took 0.94 s on one core with AVX512-BF16 (channels first 0.99 s; of 32 bits 1.17 and 1.41 s).
+`full` is the network of Sun, Tang and Tai (2021) with crops of 320, for an accelerator:
 
     tools/train_matting.py ablation FOLDER --config full --data simd:PATH --backgrounds COCO --held-out VOC \\
         --device cuda --workers 8
