@@ -310,6 +310,12 @@ def test_weights_have_a_card():
         assert f'`{p.name}`' in card and hashlib.sha256(p.read_bytes()).hexdigest() in card, p.name
     for heading in ('Data and terms', 'Training', 'Measured quality', 'Limits'): assert f'## {heading}' in card, heading
 
+def test_notebooks_named_in_documents_are_there():
+    documents = [p for p in ROOT.rglob('*.md') if not {part for part in p.parts if part.startswith('.')}]
+    named = {(p.name, n) for p in documents for n in re.findall(r'\bnbs/[\w./]+\.ipynb', p.read_text(encoding='utf-8'))}
+    absent = [(p, n) for p, n in named if not (ROOT/n).exists() and 'NN_' not in n]
+    assert len(named) > 5 and not absent, absent
+
 # ------------------------------------------------------------------------------------------------ the wheel
 
 def test_wheel_has_its_data(tmp_path):
