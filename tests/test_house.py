@@ -311,7 +311,7 @@ def test_weights_have_a_card():
     for heading in ('Data and terms', 'Training', 'Measured quality', 'Limits'): assert f'## {heading}' in card, heading
 
 def test_notebooks_named_in_documents_are_there():
-    documents = [p for p in ROOT.rglob('*.md') if not {part for part in p.parts if part.startswith('.')}]
+    documents = [p for p in ROOT.rglob('*.md') if not re.search(r'(^|/)[._]', p.relative_to(ROOT).as_posix())]
     named = {(p.name, n) for p in documents for n in re.findall(r'\bnbs/[\w./]+\.ipynb', p.read_text(encoding='utf-8'))}
     absent = [(p, n) for p, n in named if not (ROOT/n).exists() and 'NN_' not in n]
     assert len(named) > 5 and not absent, absent
