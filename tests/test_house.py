@@ -23,7 +23,8 @@ from packaging.utils import canonicalize_name
 # ------------------------------------------------------------------------------------------------ versions
 
 PROJECT = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
-RUN, DEV = ([Requirement(r) for r in rs] for rs in (PROJECT['dependencies'], PROJECT['optional-dependencies']['dev']))
+EXTRAS = {name: [Requirement(r) for r in rs] for name, rs in PROJECT['optional-dependencies'].items()}
+RUN, DEV = [Requirement(r) for r in PROJECT['dependencies']], EXTRAS['dev']
 CONSTRAINTS = re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)
 PINS = {canonicalize_name(package): version for package, version in CONSTRAINTS}
 NBDEV = {'nbdev': '2.4.14', 'execnb': '0.1.18', 'fastcore': '1.14.5', 'ghapi': '1.1.1', 'fastgit': '0.1.4'}
@@ -72,9 +73,12 @@ def test_nbdev_family_is_exact():
         assert PINS[package] == version and dev[package] == f'=={version}' and f'{package}=={version}' in pip, package
     assert SpecifierSet(dev['ipython']).contains('9.14') and not SpecifierSet(dev['ipython']).contains('10.0')
 
+def test_the_site_is_pinned():
+    for r in EXTRAS['docs']: assert r.specifier.contains(PINS[canonicalize_name(r.name)]), f'{r} of pyproject.toml'
+
 def test_every_pin_is_used():
     built = re.findall(r'[\w-]+', (ROOT/'tools/make_env.sh').read_text())
-    used = {canonicalize_name(r.name) for r in RUN + DEV} | set(built)
+    used = {canonicalize_name(r.name) for rs in (RUN, *EXTRAS.values()) for r in rs} | set(built)
     assert not PINS.keys() - used, f'constraints.txt pins what nothing asks for: {sorted(PINS.keys() - used)}'
 
 def test_one_version():
