@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
 EXTRAS = {name: [Requirement(r) for r in rs] for name, rs in PROJECT['optional-dependencies'].items()}
-RUN, DEV = [Requirement(r) for r in PROJECT['dependencies']], EXTRAS['dev']
+RUN, DEV = [Requirement(r) for r in PROJECT['dependencies']] + EXTRAS['source'], EXTRAS['dev']
 CONSTRAINTS = re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)
 PINS = {canonicalize_name(package): version for package, version in CONSTRAINTS}
 NBDEV = {'nbdev': '2.4.14', 'execnb': '0.1.18', 'fastcore': '1.14.5', 'ghapi': '1.1.1', 'fastgit': '0.1.4'}
@@ -52,6 +53,7 @@ def test_versions_hold_together(requirement):
     allowed = conda.get(package) or next((Requirement(r).specifier for r in pip if r.startswith(f'{package}==')), None)
     assert allowed is not None, f'{package} of pyproject.toml is not in environment.yml'
     assert allowed.contains(PINS[package]), f'{pinned}, environment.yml {allowed}'
+    if package in ('petsc4py', 'slepc4py') and find_spec('dolfinx_solver'): return      # in a binary wheel
     here = importlib.metadata.version(package).split('+')[0]      # torch: 2.13.0+cpu
     assert here == PINS[package] or (Path(sys.prefix)/'conda-meta').is_dir() and allowed.contains(here), \
         f'{package} {here} is installed, {pinned}: make env'
