@@ -130,7 +130,7 @@ print(*sys.modules)
 '''
 DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest',
                'ruff', 'transformers'}
-LEARNING = ('networks', 'losses', 'training', 'device')     # what may need torch; all else is imported without it
+LEARNING = ('networks', 'losses', 'training', 'engine', 'device', 'semantic')  # what may need torch; nothing else does
 
 def imported(module):
     done = python(IMPORT, module, cwd=ROOT.parent, PYTHONPATH=str(ROOT))
@@ -155,12 +155,12 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
     'layers': ['checks', 'process', 'pictures', *BLOCKS],
     'cli': ['checks', 'process', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', 'batch',
-            'petsc'],
+            'petsc', 'matting'],
     'views': ['checks', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
     'explorer': ['checks', 'pictures', 'params', 'views'],
     'matting': ['checks', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', *BLOCKS],
     'evaluate': ['checks', 'pictures', 'layers', 'learning', 'matting', 'batch', 'params', 'result', 'pipeline'],
-    'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'params', 'result', 'pipeline'],
+    'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'matting', 'params', 'result', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
     'run': ['checks', 'petsc', 'levels', 'pictures', 'networks', 'params', 'result', 'pipeline', 'strips'],
