@@ -1,8 +1,8 @@
-# `make` lists the targets. Every target makes the environment first where it is missing (.venv;
-# 10 to 15 minutes the first time where PETSc must be compiled, nothing afterwards).
+# `make` lists the targets. Every target but docs makes the environment first where it is missing (.venv; 10 to 15
+# minutes the first time where PETSc must be compiled, nothing afterwards).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help figures render test lab explore browser prepare env hooks clean
+.PHONY: help figures render test lab explore docs browser prepare env hooks clean
 
 ENV_DIR ?= .venv
 export ENV_DIR
@@ -31,7 +31,10 @@ explore: env  ## open a page with the layers of a photograph, on this machine on
 	@$(run) SSS_NB_PHOTO="$(if $(PHOTO),$(abspath $(PHOTO)))" SSS_NB_FOLDER="$$PWD" \
 		voila --Voila.config_file_paths="$$PWD/tools" $(if $(screen),,--no-browser) $(ARGS) nbs/tutorials/explore.ipynb
 
-browser:  ## install chromium for the tests of that page, as root on Debian
+docs:  ## build the site in _docs, without the solvers: from what is stored in the notebooks
+	@tools/make_docs.sh
+
+browser:  ## install chromium for the tests of that page and of the site, as root on Debian
 	@tools/get_browser.sh
 
 prepare: env  ## export the notebooks to sss_nb, test, clean the notebooks
@@ -49,5 +52,5 @@ env:  ## make the environment in .venv: conda-forge where conda or mamba is ther
 	@tools/make_env.sh
 
 clean:  ## remove what builds, tests and checkpoints leave behind; .venv and figures stay
-	@rm -rf build dist *.egg-info .pytest_cache _docs
+	@rm -rf build dist *.egg-info .pytest_cache _docs _proc
 	@find nbs sss_nb tests tools data \( -name __pycache__ -o -name .ipynb_checkpoints -o -name .last_checked \) -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@
 __all__ = ['METHODS', 'WHICH', 'solver_below', 'smallest_eigenpairs', 'eigen_residuals']
 
 # %% ../nbs/05c_eigen.ipynb #44ce08bd
+import warnings
 from functools import partial
 
 import numpy as np
@@ -22,6 +23,15 @@ def _package(size):
     wanted = ('mumps', 'cholmod') if size > 1 else ('cholmod', 'mumps')
     return next((p for p in wanted if PETSc.Sys.hasExternalPackage(p)), 'petsc')
 
+_SLOW = 5000     # rows; PETSc's own takes 0.2 s for them, 8 s for 15 000 and over ten minutes for 60 000
+
+def _warn_if_slow(package, rows):
+    "Say it where only PETSc's own Cholesky is there for so many rows."
+    if package != 'petsc' or rows <= _SLOW: return
+    warnings.warn(f"this PETSc has neither CHOLMOD nor MUMPS, and its own Cholesky is slow for {rows} rows; install "
+                  "one that has (make env, conda-forge, or pip install 'sss_nb[wheel]'), make the picture smaller, or "
+                  "take method 'cg'", RuntimeWarning, stacklevel=2)
+
 def _set_defaults(prefix, defaults):
     "Put these options into PETSc's table where it has none of that name."
     options = PETSc.Options()
@@ -29,10 +39,11 @@ def _set_defaults(prefix, defaults):
         if not options.hasName(prefix + key): options[prefix + key] = value
 
 # %% ../nbs/05c_eigen.ipynb #f513e80e
-def _use_cholesky(ksp, size):
+def _use_cholesky(ksp, size, rows):
     "Make a PETSc solver one exact Cholesky solve."
     ksp.setType('preonly')
     pc, package, defaults = ksp.getPC(), _package(size), {}
+    _warn_if_slow(package, rows)
     prefix = pc.getOptionsPrefix() or ''
     if size > 1 and package != 'mumps':
         pc.setType('redundant')
@@ -85,7 +96,7 @@ def _shift_and_invert(eps, method, shift, tol):
     st = eps.getST()
     st.setType('sinvert')
     st.setShift(shift)
-    if method == 'cholesky': _use_cholesky(st.getKSP(), eps.comm.size)
+    if method == 'cholesky': _use_cholesky(st.getKSP(), eps.comm.size, eps.getOperators()[0].size[0])
     else: _use_cg(st.getKSP(), tol)
 
 # %% ../nbs/05c_eigen.ipynb #5c957f06

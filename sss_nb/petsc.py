@@ -12,8 +12,8 @@ import os
 import shlex
 import sys
 from contextlib import nullcontext
+from importlib.util import find_spec
 
-import petsc4py
 import scipy.sparse as sp
 
 from . import checks
@@ -25,10 +25,27 @@ def _start_options(environment=os.environ):
     asked = shlex.split(environment.get('PETSC_OPTIONS', ''))
     return [] if '-no_signal_handler' in asked else ['-no_signal_handler']
 
+# %% ../nbs/05a_petsc.ipynb #d6e858df
+_SOURCES = ("install them: pip install 'sss_nb[wheel]' (Linux on x86-64, Python 3.12 or newer), conda install -c "
+            "conda-forge petsc4py slepc4py, or pip install 'sss_nb[source]', which compiles them")
+
+def _load_mpi_first(found=find_spec):
+    "What the PETSc of this environment needs before it is imported."
+    missing = [name for name in ('petsc4py', 'slepc4py') if not found(name)]
+    if missing:
+        raise ModuleNotFoundError(f'expected PETSc and SLEPc, got no {" and no ".join(missing)}; {_SOURCES}')
+    if not found('dolfinx_solver'): return     # not the binary wheel
+    import mpi4py
+    mpi4py.rc.initialize = False
+    import dolfinx_solver  # noqa: F401
+
 # %% ../nbs/05a_petsc.ipynb #2cfde6a5
 _options = _start_options()
 with keep_signals() if _options and 'petsc4py.PETSc' not in sys.modules else nullcontext():
-    if 'petsc4py.PETSc' not in sys.modules: petsc4py.init(['sss_nb', *_options])
+    if 'petsc4py.PETSc' not in sys.modules:
+        _load_mpi_first()
+        import petsc4py
+        petsc4py.init(['sss_nb', *_options])
     from petsc4py import PETSc
     from slepc4py import SLEPc  # noqa: F401
 
