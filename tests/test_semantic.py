@@ -861,6 +861,8 @@ def test_command_tells_what_comes_first(monkeypatch, tmp_path, capsys):
     for words, said in ((('network', tmp_path, *SHORT), 'train the classifier first'),
                         (('ablation', tmp_path, '--data', 'coco'), 'got coco'),
                         (('ablation', tmp_path, '--data', f'simd:{tmp_path}'), '--backgrounds'),
+                        (('ablation', tmp_path, '--data', f'simd:{tmp_path}', '--classes', 'c.csv', '--backgrounds',
+                          tmp_path, '--held-out', tmp_path), 'no --classes for simd'),
                         (('write', tmp_path, *SHORT), 'train the network first')):
         if said == 'got coco': words = (*words, '--backgrounds', tmp_path, '--held-out', tmp_path)
         with pytest.raises(SystemExit): command(monkeypatch, *words)

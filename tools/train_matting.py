@@ -133,6 +133,7 @@ def foregrounds(args, parser):
                        for split, n in (('train', args.mattes), ('val', args.held)))
         return train, Behind(train), held, Behind(held)
     if not args.backgrounds or not args.held_out: parser.error('expected --backgrounds DIR and --held-out DIR')
+    if args.classes and kind == 'simd': parser.error('expected no --classes for simd, whose folders are the classes')
     options = dict(known=MATTING_CLASSES) | (dict(classes=args.classes) if args.classes else {})
     if kind == 'plain': sets = [plain_foregrounds(Path(path)/part, **options) for part in ('train', 'test')]
     elif kind in READERS: sets = [READERS[kind](path, part, **options) for part in ('train', 'test')]
