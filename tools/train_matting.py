@@ -177,6 +177,7 @@ def crop_settings(name, args):
     crops = CropSettings(**config['network'] | dict(seed=args.seed))
     if args.crop: crops = replace(crops, crop=args.crop, sizes=(args.crop, 3*args.crop//2, 2*args.crop))
     if args.precision: crops = replace(crops, precision=args.precision)
+    if args.rate: crops = replace(crops, learning_rate=args.rate)
     if args.body: crops = replace(crops, slower={'encoder.body.' if name == 'network' else 'body.': .1})
     if name == 'network': return replace(crops, steps=args.steps or crops.steps, batch=args.batch or crops.batch)
     steps, batch = args.classes_steps or config['classes_steps'], args.classes_batch or config['classes_batch']
@@ -310,6 +311,7 @@ def main():
     for name in ('--steps', '--batch', '--crop', '--classes-steps', '--classes-batch'):
         parser.add_argument(name, type=int)
     parser.add_argument('--precision', choices=('float32', 'bfloat16', 'float16'))
+    parser.add_argument('--rate', type=float, help='of learning, at first')
     parser.add_argument('--mattes', type=int, default=510, help='how many are made to train on')
     parser.add_argument('--held', type=int, default=34, help='how many are made to choose the best weights by')
     parser.add_argument('--tests', type=int, default=102, help='how many are made to measure on')
