@@ -74,8 +74,9 @@ from sss_nb.networks.core import save_weights
 from sss_nb.networks.small import SmallSuperpixelNet, imagenet_body
 from sss_nb.pictures.files import write_atomic
 
-# A trained body learns at a tenth of the rate. Classes are learnt from more crops, in more steps, as they are cheap.
-SMALL = dict(steps=1500, batch=6, crop=160, sizes=(160, 240, 320), band=(1., 10.), learning_rate=1e-3,
+# A trained body learns at a tenth of the rate. Classes are learnt from more crops, as they are cheap. After forty steps
+# at 3e-3 the validation had a mean squared error of .039, at 1e-3 one of .054.
+SMALL = dict(steps=1500, batch=6, crop=160, sizes=(160, 240, 320), band=(1., 10.), learning_rate=3e-3,
              precision='bfloat16')
 CONFIGS = dict(
     small=dict(body='lite', classes=dict(body='lite'), classes_steps=600, classes_batch=16, windows=(160, 400),
