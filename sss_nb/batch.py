@@ -67,6 +67,11 @@ def sized_photograph(path, features, params, max_size, fit, memory):
     return image
 
 # %% ../nbs/plumbing/batch.ipynb #939ac235
+def _refined(segments, method, weights):
+    "Layers whose soft outlines are found again by a method of matting."
+    from sss_nb.matting.refine import refine_layers
+    return refine_layers(segments, method, **(dict(weights=weights) if weights else {}))
+
 def segment_file(
     path,            # of a photograph
     target,          # folder that what is made goes to
@@ -81,6 +86,8 @@ def segment_file(
     fit:bool=False,        # one that takes more memory than there is, too
     memory:int=None,       # bytes that there are; None: what is free
     device='auto',         # as in `semantic_soft_segmentation`
+    refine:str=None,       # a method of `refine_layers`, which finds the soft outlines again; None: none
+    weights=None,          # folder of weights, of the method 'semantic'
     progress=False,        # as in `semantic_soft_segmentation`
 ) -> dict: # what the list says about this file
     "Segment one file and write its layers. Returns an entry of the manifest, of a failure too."
@@ -92,6 +99,7 @@ def segment_file(
                 image = sized_photograph(path, features, params, max_size, fit, memory)
                 segments = semantic_soft_segmentation(image, features, layers=layers, params=params, device=device,
                                                       progress=progress)
+                if refine: segments = _refined(segments, refine, weights)
             _write(segments, path, target, formats, everything)
             h, w, n = segments.alphas.shape
             entry = dict(status='done', layers=n, height=h, width=w, seconds=round(time.perf_counter() - began, 2))
@@ -143,6 +151,7 @@ def _about(path, how):
     "What must not have changed for a file to be done."
     made, features = json.loads(json.dumps(asdict(how['params']))), how['features']
     asked = {key: how[key] for key in ('layers', 'everything', 'max_size', 'fit')}
+    if how['refine']: asked |= dict(refine=how['refine'], weights=how['weights'] and str(how['weights']))
     return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, asked=asked)
 
 def _made(entry, about, path, target):
@@ -281,6 +290,19 @@ def check_source(features, device):
     checks.require(file, expected, repr(features), 'check the name')
     checks.existing_file(features, 'features')
 
+def _check_refining(refine, weights):
+    "Raise ValueError or FileNotFoundError for an unknown method, and weights that are missing or have no use."
+    if refine is None and weights is None: return
+    checks.require(refine is not None, 'a method to refine layers by, beside weights', 'none', "refine='semantic'")
+    from sss_nb.matting.refine import REFINE_METHODS
+    checks.one_of('refine', refine, REFINE_METHODS)
+    both = (refine == 'semantic') == (weights is not None)
+    got = f'{refine!r} with{"out"*(weights is None)} weights'
+    checks.require(both, "weights, a folder, for refine='semantic' and for no other", got, 'see `refine_layers`')
+    if weights is not None:
+        from sss_nb.matting.semantic.matte import read_trained
+        read_trained(weights)
+
 def _checked(features, params, layers, formats, everything, max_size, fit):
     "What is wanted of each photograph, for `segment_file`. Raises ValueError."
     ok = features is None or isinstance(features, (str, Path)) or callable(features)
@@ -322,6 +344,8 @@ def soft_segment_folder(
     workers:int=None, # processes on this machine, 0: this one; None: half the cores if there is Dask, for one picture 0
     scheduler:str=None, # address of a Dask scheduler, such as 'tcp://host:8786', which has workers of its own
     device='auto',    # as in `semantic_soft_segmentation`
+    refine:str=None,  # a method of `refine_layers`, which finds the soft outlines again; None: none
+    weights=None,     # folder of weights, of the method 'semantic'
     overwrite:bool=True, # layers that were made with other numbers may be replaced
     progress:bool=True,    # show a bar
     report=None,      # a function that is told (name, entry) of each photograph that was made, when it is
@@ -332,6 +356,8 @@ def soft_segment_folder(
     Dask where workers are asked for, FileNotFoundError, FileExistsError, NotADirectoryError, OSError or ValueError
     where there is nothing to do."""
     how = _checked(features, params, layers, formats, everything, max_size, fit) | dict(device=device)
+    _check_refining(refine, weights)
+    how |= dict(refine=refine, weights=weights and str(checks.expanded(weights).resolve()))
     files, target = _chosen(source, features, formats), checks.expanded(target)
     if not scheduler: check_source(features, device)
     if max_memory is not None: checks.positive('max_memory', max_memory)

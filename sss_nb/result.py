@@ -44,7 +44,7 @@ def _write(segments, folder, everything):
     for name, M in matrices.items():
         if M is not None: sp.save_npz(folder/f'{name}.matrix.npz', sp.csr_array(M), compressed=False)
     about = dict(params=asdict(segments.params), timings=segments.timings, feature_source=segments.feature_source,
-                 photo=str(segments.photo))
+                 photo=str(segments.photo), refined=segments.refined)
     (folder/'segments.json').write_text(json.dumps(dict(format=FORMAT, **about), indent=1))
 
 # %% ../nbs/10_result.ipynb #a6172668
@@ -70,7 +70,7 @@ def _read(folder):
     matrices = {p.name.removesuffix('.matrix.npz'): sp.csr_array(sp.load_npz(p)) for p in folder.glob('*.matrix.npz')}
     return dict(params=Params(**params), laplacian=matrices.pop('laplacian', None), affinities=matrices,
                 timings=about['timings'], feature_source=about['feature_source'], photo=about.get('photo', ''),
-                **arrays)
+                refined=about.get('refined', ''), **arrays)
 
 # %% ../nbs/10_result.ipynb #e2074a4c
 _one_thread = threadpool_limits.wrap(limits=1, user_api='blas')   # sums in one order on every machine
@@ -94,6 +94,7 @@ class SoftSegments:
     features:np.ndarray=None         # (h, w, 3) in [0, 1], reduced
     feature_source:str=''            # where the features came from
     photo:str=''                     # the file of the image, if it was read from one
+    refined:str=''                   # how `sss_nb.matting.refine` changed the alphas, if it did
     timings:dict=field(default_factory=dict)     # seconds of each stage
 
     @property
@@ -243,7 +244,7 @@ class SoftSegments:
         grouped = sum_segments(self.initial_segments, membership)
         steps = dict(relaxed_iterations=self.params.relaxed_iterations if relax else 0)
         alphas, L = layers_of_groups(grouped, *self._graph(), self.image, replace(self.params, **steps))
-        return replace(self, alphas=alphas, laplacian=L, membership=membership, grouped_segments=grouped,
+        return replace(self, alphas=alphas, laplacian=L, membership=membership, grouped_segments=grouped, refined='',
                        params=replace(self.params, layers=grouped.shape[-1]))
 
     def __repr__(self):

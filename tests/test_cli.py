@@ -15,11 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from house import ROOT
 from PIL import Image
 
 from sss_nb.cli import main
 from sss_nb.layers.files import read_layers
+from sss_nb.matting.matte import MATTE_METHODS, SEMANTIC, matte
+from sss_nb.matting.refine import object_trimap, refine_layers
+from sss_nb.matting.semantic.network import SemanticMattingNet
+from sss_nb.matting.trimaps import read_trimap, trimap_from_matte
+from sss_nb.networks.core import save_weights
 from sss_nb.params import STABLE, estimate_memory
 from sss_nb.pictures.files import load_image, save_image
 from sss_nb.pictures.scene import synthetic_layers, synthetic_scene
@@ -27,8 +33,11 @@ from sss_nb.result import SoftSegments
 
 COMMAND = [sys.executable, '-m', 'sss_nb.cli']
 ENVIRONMENT = os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', TERM='dumb')
-COMMANDS = ('segment', 'pick', 'edit', 'features', 'train', 'info')
+COMMANDS = ('segment', 'pick', 'matte', 'edit', 'features', 'train', 'info')
 SIDE = 20
+KNOWN = 255*trimap_from_matte(synthetic_layers(SIDE, 1)[1][..., 3], 1, .2)       # with 127.5 for the unknown
+TRIMAPS = dict(trimap=KNOWN, short=KNOWN[:9], greys=KNOWN*.8, black=0*KNOWN, hard=255*(KNOWN > 127),
+               no_front=np.minimum(KNOWN, 128), no_back=np.maximum(KNOWN, 128), near=KNOWN + 1.6*(KNOWN == 127.5))
 
 
 def sss(line, cwd, **env):
@@ -51,6 +60,7 @@ def home(tmp_path_factory):
     (place/'in').mkdir()
     for k in (1, 2): save_image(place/f'in/scene{k}.png', synthetic_scene(SIDE, seed=k)[0])
     (place/'in/broken.jpg').write_bytes(b'no picture')
+    for name, grey in TRIMAPS.items(): Image.fromarray(grey.astype(np.uint8)).save(place/f'{name}.png')
     return place
 
 
@@ -195,6 +205,46 @@ WRONG = {
     'pick layers/scene1.png --mask none.png --out a.png': 'none.png',
     'pick in --point 5,5 --out a.png': 'segments.json',
     'pick in/scene1.png --point 5,5': '--out',
+    'matte in/scene1.png --out a.png': 'expected --trimap FILE or --from-layers N,N, got neither',
+    'matte in/scene1.png --trimap trimap.png --from-layers 1 --out a.png': 'leave one out',
+    'matte in/scene1.png --trimap trimap.png --width .1 --out a.png': '--trimap and --width, got both',
+    'matte in/scene1.png --trimap trimap.png --preset paper --out a.png': '--trimap and --preset, got both',
+    'matte layers/scene1.png --from-layers 1 --tolerance 9 --out a.png': '--from-layers and --tolerance, got both',
+    'matte in/scene1.png --trimap none.png --out a.png': 'none.png',
+    'matte in/scene1.png --trimap in/broken.jpg --out a.png': 'cannot be read',
+    'matte in/scene1.png --trimap in/scene2.png --out a.png': 'a grey picture, got one in colours',
+    'matte in/scene1.png --trimap greys.png --out a.png': 'pixels of others: 102, 204; save it as PNG without '
+                                                          'smoothing, or raise the tolerance, as in --tolerance 40',
+    'matte in/scene1.png --trimap short.png --out a.png': 'the trimap short.png of the size 20x20 of the image',
+    'matte layers/scene1.png --trimap short.png --out a.png': 'the trimap short.png of the size 20x20 of the image',
+    'matte in/scene1.png --trimap hard.png --out a.png': 'hard.png with unknown pixels, got none',
+    'matte in/scene1.png --trimap no_front.png --out a.png': 'with known foreground pixels, got none',
+    'matte in/scene1.png --trimap no_back.png --out a.png': 'with known background pixels, got none',
+    'matte in/scene1.png --trimap black.png --out a.png': 'with known foreground pixels, got none',
+    'matte in/broken.jpg --trimap trimap.png --out a.png': 'cannot be read',
+    'matte in/none.png --from-layers 1 --out a.png': 'in/none.png',
+    'matte in/scene1.png --from-layers 5 --out a.png': 'from 0 to 4, got 5',
+    'matte layers/scene1.png --from-layers 1,-1 --out a.png': 'from 0 to 4, got -1',
+    'matte layers/scene1.png --from-layers fur --out a.png': 'whole numbers with commas for --from-layers, got fur',
+    'matte layers/scene1.png --from-layers 0,1,2,3,4 --out a.png': 'some of 5 layers',
+    'matte layers/scene1.png --from-layers 1 --width 3 --out a.png': 'below 0.5',
+    'matte layers/scene1.png --from-layers 1 --fit --out a.png': 'expected a photograph for --fit',
+    'matte in --from-layers 1 --out a.png': 'segments.json',
+    'matte in/scene1.png --trimap trimap.png --method poisson --out a.png': "'poisson'",
+    'matte in/scene1.png --trimap trimap.png --bits 12 --out a.png': 'expected --bits 8 or 16, got 12',
+    'matte in/scene1.png --trimap trimap.png --bits 16 --out a.jpg': 'for --bits 16',
+    'matte in/scene1.png --trimap trimap.png --out a.psd': "got '.psd'",
+    'matte in/scene1.png --trimap trimap.png --out a.png --cutout a.jpg': "the ending of --cutout",
+    'matte in/scene1.png --trimap trimap.png --out a.png --cutout a.png': 'expected two files',
+    'matte in/scene1.png --trimap trimap.png --out trimap.png': 'choose a new name or use --force',
+    'matte in/scene1.png --trimap trimap.png': '--out',
+    'matte in/scene1.png --trimap trimap.png --method semantic --out a.png': '--weights DIR for --method semantic',
+    'matte in/scene1.png --trimap trimap.png --weights w --out a.png': 'expected --method semantic for --weights',
+    'matte in/scene1.png --trimap trimap.png --method semantic --weights w --out a.png': 'a folder of weights at w',
+    'segment in/scene1.png --refine poisson': "'poisson'",
+    'segment in/scene1.png --refine semantic': 'expected --weights DIR for --refine semantic',
+    'segment in/scene1.png --weights w': 'expected --refine semantic for --weights, got none',
+    'segment in/scene1.png --refine semantic --weights in': 'network.safetensors',
     'edit layers/scene1.png --point 5,5 --out a.png': 'expected an edit',
     'edit layers/scene1.png --point 5,5 --desaturate 2 --out a.png': 'from 0 to 1, got 2',
     'edit layers/scene1.png --point 5,5 --new-background sky.jpg --out a.png': 'got sky.jpg',
@@ -324,6 +374,83 @@ def test_pick_in_a_reduced_photograph(home, monkeypatch, capsys):
     save_image(home/'grey.png', np.full((SIDE, SIDE, 3), .5))
     code = main(shlex.split('pick grey.png --point 5,5 --features classical --out grey_cut.png'))
     assert code == 2 and 'grey.png of one colour' in capsys.readouterr().err and not (home/'grey_cut.png').exists()
+
+
+def grey16(path):
+    with Image.open(path) as im: return np.asarray(im)/65535
+
+
+def test_matte_of_a_trimap(home, monkeypatch, capsys):
+    "What `matte` finds, in 8 and 16 bits, and the object cut out; a trimap with 127 or 129 is one as well."
+    monkeypatch.chdir(home)
+    image, trimap = load_image('in/scene1.png'), read_trimap('trimap.png')
+    done = sss('matte in/scene1.png --trimap trimap.png --out m8.png --cutout cut_m.png --json', home)
+    told, = objects(done)
+    assert done.returncode == 0 and told['files'] == ['m8.png', 'cut_m.png'] and told['method'] == 'closed-form'
+    assert told['width'] == SIDE and abs(told['unknown'] - (trimap == .5).mean()) < 1e-3
+    alpha = matte(image, trimap)
+    assert np.abs(load_image('m8.png')[..., 0] - alpha).max() <= .5/255 + 1e-9
+    with Image.open('cut_m.png') as im: assert im.mode == 'RGBA'
+    words = here('matte in/scene1.png --trimap near.png --method information-flow --bits 16 --out m16.png', capsys)
+    assert re.match(r'in/scene1.png: information-flow on [\d.]+% of 20 x 20 pixels in [\d.]+ s: m16.png$', words)
+    assert np.abs(grey16('m16.png') - matte(image, trimap, 'information-flow')).max() <= .5/65535 + 1e-9
+    here('matte in/scene1.png --trimap trimap.png --out m8.png --cutout cut_m.psd --force', capsys)
+    colors, alphas, names = read_layers('cut_m.psd')
+    assert names == ['rest', 'object'] and np.abs(alphas[..., 1] - alpha).max() < 1/255
+    told = json.loads(here('matte in/scene1.png --trimap trimap.png --max-size 18 --out small_m.png --json', capsys))
+    assert told['width'] == 18 and load_image('small_m.png').shape == (18, 18, 3)
+
+
+def test_matte_of_layers(home, first, monkeypatch, capsys):
+    "Of a folder, and of a photograph whose layers are made for it: the same."
+    monkeypatch.chdir(home)
+    segments = SoftSegments.load('layers/scene1.png')
+    areas = segments.clipped.sum((0, 1))
+    two = np.argsort(areas)[-2:].tolist()
+    line = f'--from-layers {two[0]},{two[1]} --width .02 --bits 16'
+    here(f'matte layers/scene1.png {line} --out kept.png', capsys)
+    alpha = matte(segments.image, object_trimap(segments, two, .02))
+    assert np.abs(grey16('kept.png') - alpha).max() <= .5/65535 + 1e-9
+    here(f'matte in/scene1.png {line} --features classical --out made.png', capsys)
+    assert np.abs(grey16('made.png') - grey16('kept.png')).max() < 1e-3
+
+
+def test_matte_and_layers_of_weights(home, monkeypatch, capsys):
+    "A network of random weights, one that sees no semantic trimap: what `matte` finds by it."
+    torch.manual_seed(0)
+    net = SemanticMattingNet('lite', semantic=False, width=12)
+    torch.nn.init.normal_(net.heads.alpha[-1].weight, std=.1)
+    (home/'weights').mkdir()
+    save_weights(net, home/'weights/network.safetensors', dtype='float32')
+    monkeypatch.chdir(home)
+    image, alphas = synthetic_scene(40, seed=3)
+    save_image('large.png', image)
+    known = trimap_from_matte(alphas[..., 4], 2)
+    save_image('large_t.png', known)
+    here('matte large.png --trimap large_t.png --tolerance 2 --method semantic --weights weights --bits 16 --out s.png',
+         capsys)
+    alpha = matte(load_image('large.png'), known, 'semantic', weights='weights')
+    assert np.abs(grey16('s.png') - alpha).max() <= .5/65535 + 1e-6 and alpha[known == .5].std() > 0
+
+def test_segment_and_refine(home, monkeypatch, capsys):
+    "Layers as `refine_layers` makes them; those of another method are made again; the folder says how."
+    monkeypatch.chdir(home)
+    segment = 'segment in/scene1.png --features classical --quiet'
+    here(f'{segment} --out plain', capsys)
+    here(f'{segment} --refine closed-form --out refined', capsys)
+    plain, found = (SoftSegments.load(f'{folder}/scene1.png') for folder in ('plain', 'refined'))
+    assert plain.refined == '' and found.refined == 'closed-form, width 0.01'
+    assert np.allclose(found.alphas, refine_layers(plain).alphas, atol=1e-6)
+    before = Path('refined/scene1.png/segments.json').stat().st_mtime_ns
+    here(f'{segment} --refine closed-form --out refined', capsys)
+    assert Path('refined/scene1.png/segments.json').stat().st_mtime_ns == before, 'done already'
+    here(f'{segment} --refine information-flow --out refined --force', capsys)
+    assert SoftSegments.load('refined/scene1.png').refined == 'information-flow, width 0.01'
+
+def test_methods_of_the_command():
+    "Those that there are, no more and no fewer."
+    from sss_nb.cli import _MatteMethod
+    assert _MatteMethod.__origin__.__args__ == (*MATTE_METHODS, *SEMANTIC)
 
 
 def test_edit(home, first, monkeypatch, capsys):

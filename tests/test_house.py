@@ -130,7 +130,7 @@ print(*sys.modules)
 '''
 DEVELOPMENT = {'nbdev', 'fastcore', 'execnb', 'ghapi', 'IPython', 'ipywidgets', 'jupyterlab', 'pymatting', 'pytest',
                'ruff', 'transformers'}
-LEARNING = ('networks', 'losses', 'training', 'device')     # what may need torch; all else is imported without it
+LEARNING = ('networks', 'losses', 'training', 'engine', 'device', 'semantic')  # what may need torch; nothing else does
 
 def imported(module):
     done = python(IMPORT, module, cwd=ROOT.parent, PYTHONPATH=str(ROOT))
@@ -155,12 +155,12 @@ WINGS = {  # the rooms that a wing may import from, beside the modules before it
     'learning': ['checks', 'pictures', 'networks', *BLOCKS],
     'layers': ['checks', 'process', 'pictures', *BLOCKS],
     'cli': ['checks', 'process', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', 'batch',
-            'petsc'],
+            'petsc', 'matting'],
     'views': ['checks', 'pictures', 'networks', 'layers', 'levels', 'params', 'result', 'pipeline'],
     'explorer': ['checks', 'pictures', 'params', 'views'],
     'matting': ['checks', 'pictures', 'networks', 'learning', 'layers', 'params', 'result', 'pipeline', *BLOCKS],
     'evaluate': ['checks', 'pictures', 'layers', 'learning', 'matting', 'batch', 'params', 'result', 'pipeline'],
-    'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'params', 'result', 'pipeline'],
+    'batch': ['checks', 'process', 'pictures', 'networks', 'layers', 'matting', 'params', 'result', 'pipeline'],
     'benchmarks': ['checks', 'process', 'pictures', 'params', 'pipeline', *BLOCKS],
     'strips': ['checks', 'pictures', 'params', 'pipeline', *BLOCKS],
     'run': ['checks', 'petsc', 'levels', 'pictures', 'networks', 'params', 'result', 'pipeline', 'strips'],
@@ -315,6 +315,12 @@ def test_weights_have_a_card():
         assert p.stat().st_size < 10e6, p.name
         assert f'`{p.name}`' in card and hashlib.sha256(p.read_bytes()).hexdigest() in card, p.name
     for heading in ('Data and terms', 'Training', 'Measured quality', 'Limits'): assert f'## {heading}' in card, heading
+
+def test_notebooks_named_in_documents_are_there():
+    documents = [p for p in ROOT.rglob('*.md') if not re.search(r'(^|/)[._]', p.relative_to(ROOT).as_posix())]
+    named = {(p.name, n) for p in documents for n in re.findall(r'\bnbs/[\w./]+\.ipynb', p.read_text(encoding='utf-8'))}
+    absent = [(p, n) for p, n in named if not (ROOT/n).exists() and 'NN_' not in n]
+    assert len(named) > 5 and not absent, absent
 
 # ------------------------------------------------------------------------------------------------ the wheel
 

@@ -8,6 +8,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
+from sss_nb.learning.composition import (
+    composition1k_foregrounds,
+    distinctions646_foregrounds,
+    plain_foregrounds,
+    simd_foregrounds,
+    window_around,
+)
 from sss_nb.matting.metrics import (
     alpha_mixing,
     best_single_layer,
@@ -23,6 +30,7 @@ from sss_nb.matting.metrics import (
     sad,
     soft_iou,
 )
+from sss_nb.matting.refine import object_trimap, refine_layers
 from sss_nb.matting.sets import composition1k, matte_layout, matte_set, plain_mattes
 from sss_nb.matting.trimaps import (
     check_trimap,
@@ -33,6 +41,9 @@ from sss_nb.matting.trimaps import (
     trimap_from_layers,
     trimap_from_matte,
 )
+from sss_nb.params import STABLE
+from sss_nb.pictures.scene import synthetic_scene
+from sss_nb.result import SoftSegments
 
 
 def soft_pair(seed, size=14):
@@ -218,6 +229,66 @@ def test_matte_files_are_read_as_they_are(tmp_path):
         with pytest.raises((ValueError, OSError)): read_matte(tmp_path/name)
     with pytest.raises(ValueError, match='256 pixels|25[0-9] pixels'): read_trimap(tmp_path/'grey.bmp', tolerance=0)
 
+# -------------------------------------------------------------------------------------------- layers refined
+
+IMAGE, LAYERS = synthetic_scene(40)
+HARD = np.eye(5)[LAYERS.argmax(-1)]
+
+@pytest.mark.parametrize('method', ['closed-form', 'information-flow'])
+def test_refined_layers(method):
+    "They sum to one, keep what was sure in all layers, and are nearer to the truth than hard ones."
+    found = refine_layers(HARD, method, IMAGE, width=.05)
+    assert np.allclose(found.sum(-1), 1) and found.min() >= 0 and not np.isnan(found).any()
+    sure = np.all([object_trimap(HARD, k, .05) != .5 for k in range(5)], axis=0)
+    assert sure.any() and np.array_equal(found[sure], HARD[sure])
+    assert np.abs(found - LAYERS).sum() < .7*np.abs(HARD - LAYERS).sum()
+
+def test_a_result_says_that_it_was_refined(tmp_path):
+    "It is another one, with the same parts; saved and loaded; another grouping forgets it."
+    segments = SoftSegments(HARD, STABLE, image=IMAGE, initial_segments=HARD, initial_features=np.eye(5),
+                            membership=np.arange(5), affinities={'matting': np.eye(1600)}, timings=dict(relaxed=1.))
+    found = refine_layers(segments, width=.05)
+    assert np.array_equal(found.alphas, refine_layers(HARD, image=IMAGE, width=.05)) and segments.refined == ''
+    assert found.refined == 'closed-form, width 0.05' and {'relaxed', 'refine'} == found.timings.keys()
+    assert found.initial_segments is HARD and found.params == STABLE
+    assert SoftSegments.load(found.save(tmp_path/'saved', everything=False)).refined == found.refined
+    assert found.merge([0, 1]).refined == found.refined and found.with_layers(3, relax=False).refined == ''
+
+def test_layers_that_leave_nothing_to_refine():
+    "Hard ones without a band, and weak ones that are sure of nothing, stay as they are, and a warning says so."
+    for alphas, width in ((HARD, 0), (np.full((40, 40, 2), .5), .01)):
+        with pytest.warns(UserWarning, match='no layer was refined'):
+            assert np.array_equal(refine_layers(alphas, image=IMAGE, width=width), alphas)
+    result = SoftSegments(HARD, STABLE, image=IMAGE)
+    with pytest.warns(UserWarning): assert refine_layers(result, width=0) is result
+    weak = np.dstack([.9*HARD, np.full((40, 40), .1)])                  # 0.9 is not sure, and the last is sure nowhere
+    with pytest.warns(UserWarning): assert np.allclose(refine_layers(weak, image=IMAGE), weak)
+    weak = np.dstack([.96*HARD, np.full((40, 40), .04)])
+    found = refine_layers(weak, image=IMAGE)
+    assert np.allclose(found.sum(-1), 1) and not np.allclose(found, weak)
+
+def test_colors_of_one_value():
+    "A picture without an edge: shares are still numbers that sum to one."
+    found = refine_layers(HARD, image=np.full((40, 40, 3), .5), width=.05)
+    assert np.allclose(found.sum(-1), 1) and found.min() >= 0
+
+BAD_REFINE = {
+    'method': (dict(method='poisson'), "one of 'closed-form', 'information-flow', 'semantic'"),
+    'weights': (dict(method='semantic', image=IMAGE), 'weights'), 'no image': ({}, 'image='),
+    'size': (dict(image=IMAGE[:20]), 'of the size 20x40'), 'pixels': (dict(image=IMAGE, width=4), 'below 0.5'),
+    'negative': (dict(image=IMAGE, width=-.1), 'at least 0'), 'nan': (dict(image=IMAGE*np.nan), 'finite')}
+
+@pytest.mark.parametrize('bad', BAD_REFINE)
+def test_bad_refining(bad):
+    options, said = BAD_REFINE[bad]
+    with pytest.raises(ValueError, match=said): refine_layers(HARD, **options)
+
+def test_bad_layers_to_refine():
+    for alphas, said in ((HARD[..., :1]*0 + 1, 'at least two layers, got 1'), (HARD[..., :3], 'sum to 1'),
+                         (HARD[..., 0], r'\(h, w, n\)')):
+        with pytest.raises(ValueError, match=said): refine_layers(alphas, image=IMAGE)
+    with pytest.raises(TypeError, match='strenght'): refine_layers(HARD, image=IMAGE, strenght=1)
+
 # ---------------------------------------------------------------------------------------------------- sets
 
 def write(path, values):
@@ -286,3 +357,100 @@ def test_composites_with_numbers_in_their_names(tmp_path):
     found = composition1k(tmp_path)
     assert {i.name: i.alpha.stem for i in found.items} == {'7_3': '7', 'x_1280_0': 'x_1280', 'x_1280_11': 'x_1280'}
     assert matte_layout(tmp_path) == 'Composition-1k'
+
+# ----------------------------------------------------------------------------------------- sets of foregrounds
+
+def put_foreground(folder, name, colors='fg', alphas='alpha', size=(12, 16), ending='.png'):
+    "A picture of the colours and a matte, in two folders."
+    rng = np.random.default_rng(len(name))
+    for kind, shape, end in ((colors, (*size, 3), ending), (alphas, size, '.png')):
+        (folder/kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder/kind/f'{name}{end}')
+
+def lay_out(root, layout):
+    "A few files in a layout, and its reader for the training part."
+    if layout == 'simd':
+        for kind, name in (('fur', 'cat'), ('plant_tree', 'oak'), ('texture_smooth', 'veil')):
+            put_foreground(root/kind, name, ending='.jpg')
+        return simd_foregrounds, ['fur/cat', 'plant_tree/oak', 'texture_smooth/veil'], ['fur', 'tree', 'silk']
+    if layout == 'composition':
+        put_foreground(root/'Training_set/Adobe-licensed images', 'boy', ending='.jpg')
+        put_foreground(root/'Training_set/Other', 'kite')
+        put_foreground(root/'Test_set/Adobe-licensed images', 'girl')
+        (root/'Training_set/training_fg_names.txt').write_text('kite.png\nboy.jpg\n\n')
+        return composition1k_foregrounds, ['kite', 'boy'], [None, None]
+    if layout == 'distinctions':
+        for name in ('fern', 'lamp'): put_foreground(root/'Train', name, 'FG', 'GT')
+        put_foreground(root/'Test', 'veil', 'FG', 'GT')
+        return distinctions646_foregrounds, ['fern', 'lamp'], [None, None]
+    for name in ('cat', 'dog'): put_foreground(root, name)
+    return plain_foregrounds, ['cat', 'dog'], [None, None]
+
+LAYOUTS = 'simd', 'composition', 'distinctions', 'plain'
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_foregrounds_of_a_layout(tmp_path, layout):
+    read, names, kinds = lay_out(tmp_path, layout)
+    found = read(tmp_path)
+    assert found.names == names and found.kinds == kinds and len(found[:1] + found[1:]) == len(names)
+    for one in found[0:1], found: assert str(len(one)) in repr(one)
+    first = found[0]
+    assert first.color.shape == (12, 16, 3) and first.alpha.shape == (12, 16) and first.kind == kinds[0]
+    for a in (first.color, first.alpha): assert a.dtype == np.float32 and 0 <= a.min() and a.max() <= 1
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_foregrounds_without_a_partner_are_named(tmp_path, layout):
+    "A missing matte, and missing colours; an empty folder; a matte of another size."
+    read, _, _ = lay_out(tmp_path, layout)
+    pictures = sorted(p for p in tmp_path.rglob('*.*') if p.suffix != '.txt')
+    pictures = [p for p in pictures if not any(part.startswith('Test') for part in p.relative_to(tmp_path).parts)]
+    for path in pictures:
+        data = path.read_bytes()
+        path.unlink()
+        with pytest.raises(FileNotFoundError): read(tmp_path)
+        path.write_bytes(data)
+    kept = [p for p in pictures if p.parent.name.lower() in ('alpha', 'gt')][0]
+    Image.fromarray(np.zeros((12, 15), np.uint8)).save(kept)
+    with pytest.raises(ValueError, match='of one object'): [read(tmp_path)[i] for i in range(2)]
+    with pytest.raises(FileNotFoundError): read(tmp_path/'none')
+
+def test_lonely_foreground_is_told_by_name(tmp_path):
+    read, _, _ = lay_out(tmp_path, 'distinctions')
+    put_foreground(tmp_path/'Train', 'extra', 'FG', 'GT')
+    (tmp_path/'Train/GT/extra.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'none for extra\.png'): read(tmp_path)
+
+def test_classes_of_foregrounds(tmp_path):
+    "From folders, from a table; a class that is none, or missing, is named."
+    read, _, _ = lay_out(tmp_path/'simd', 'simd')
+    with pytest.raises(ValueError, match="'tree'"): read(tmp_path/'simd', known=('fur', 'silk'))
+    (tmp_path/'test.txt').write_text('fur:cat.jpg:1.jpg\nfur:cat.jpg:2.jpg\n')
+    parts = [read(tmp_path/'simd', split, tmp_path/'test.txt').names for split in ('train', 'test')]
+    assert parts == [['plant_tree/oak', 'texture_smooth/veil'], ['fur/cat']]
+    (tmp_path/'test.txt').write_text('fur:lynx.jpg:1.jpg\n')
+    with pytest.raises(FileNotFoundError, match='fur/lynx'): read(tmp_path/'simd', 'test', tmp_path/'test.txt')
+    lay_out(tmp_path/'own', 'plain')
+    table = tmp_path/'classes.csv'
+    table.write_text('name,class\ncat.png,fur\ndog,sharp\n')
+    assert plain_foregrounds(tmp_path/'own', table, known=('fur', 'sharp')).kinds == ['fur', 'sharp']
+    with pytest.raises(ValueError, match="'sharp'"): plain_foregrounds(tmp_path/'own', table, known=('fur',))
+    table.write_text('name,class\ncat.png,fur\n')
+    with pytest.raises(ValueError, match='none for dog'): plain_foregrounds(tmp_path/'own', table)
+    table.write_text('file;kind\n')
+    with pytest.raises(ValueError): plain_foregrounds(tmp_path/'own', table)
+
+def test_listed_foreground_that_is_not_there_is_named(tmp_path):
+    read, _, _ = lay_out(tmp_path, 'composition')
+    with (tmp_path/'Training_set/training_fg_names.txt').open('a') as names: names.write('cow.png\n')
+    with pytest.raises(FileNotFoundError, match='none of cow'): read(tmp_path)
+    assert read(tmp_path, 'test').names == ['girl']
+
+def test_window_is_around_a_soft_pixel():
+    alpha = np.zeros((50, 70))
+    alpha[20:30, 60:] = .5
+    for seed in range(40):
+        y, x, side = window_around(alpha, 21, np.random.default_rng(seed))
+        assert side == 21 and 0 <= y <= 29 and 0 <= x <= 49 and (alpha[y:y+side, x:x+side] == .5).any()
+    for plain in (np.ones((9, 12)), np.zeros((9, 12)), np.ones((1, 5))):
+        y, x, side = window_around(plain, 30, np.random.default_rng(0))
+        assert side == min(plain.shape) and y == 0 and 0 <= x <= plain.shape[1] - side

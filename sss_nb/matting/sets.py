@@ -9,7 +9,6 @@ __all__ = ['Triple', 'TripleFiles', 'over_background', 'MatteSet', 'plain_mattes
 # %% ../../nbs/matting/03_sets.ipynb #98c90d35
 import re
 import warnings
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import checks
+from ..learning.composition import pictures_by_name
 from ..learning.datasets import image_files
-from .trimaps import read_matte, read_trimap, resize_trimap, trimap_from_matte
-from ..pictures.files import load_image
+from ..learning.textures import composite
+from .trimaps import read_trimap, resize_trimap, trimap_from_matte
+from ..pictures.files import load_image, read_matte
 from ..pictures.resize import resize_image
 
 # %% ../../nbs/matting/03_sets.ipynb #3967ed35
@@ -76,8 +77,7 @@ def over_background(
     (h, w), (rows, columns) = alpha.shape, background.shape[:2]
     larger = max(h/rows, w/columns)
     if larger > 1: background = resize_image(background, (max(h, round(larger*rows)), max(w, round(larger*columns))))
-    a = alpha[..., None]
-    return np.clip(a*image + (1 - a)*background[:h, :w], 0, 1)
+    return composite(alpha, image, background[:h, :w])
 
 # %% ../../nbs/matting/03_sets.ipynb #bc31510f
 class MatteSet:
@@ -105,20 +105,10 @@ class MatteSet:
     def names(self) -> list[str]: return [item.name for item in self.items]
 
 # %% ../../nbs/matting/03_sets.ipynb #9fb03939
-def _files(folder, layout=''):
-    """stem -> file of the pictures in a folder.
-
-    Raises FileNotFoundError for no folder, or none in it, and ValueError for two of one stem."""
-    found = image_files(folder, layout=layout)
-    twice = [stem for stem, n in Counter(p.stem for p in found).items() if n > 1]
-    checks.require(not twice, f'one picture of each name in {folder}', f'several of {", ".join(twice[:5])}',
-                   'remove or rename the others')
-    return {p.stem: p for p in found}
-
 def _some(*folders):
     "The same of the first folder that has pictures; nothing where none has."
     for folder in folders:
-        try: return _files(folder)
+        try: return pictures_by_name(folder)
         except FileNotFoundError: pass
     return {}
 
@@ -151,7 +141,7 @@ def plain_mattes(
     **options, # skip_missing, width, trimaps, max_size
 ) -> MatteSet:
     "Photographs, mattes and trimaps in one folder. Raises FileNotFoundError, or ValueError for another width."
-    files = _files(checks.expanded(folder))
+    files = pictures_by_name(checks.expanded(folder))
     images = {name: p for name, p in files.items() if not name.endswith(('_alpha', '_trimap'))}
     got = f'only mattes and trimaps in {folder}'
     checks.require(images, 'photographs', got, 'put NAME.png beside NAME_alpha.png', FileNotFoundError)
@@ -179,7 +169,7 @@ def alphamatting(
     checks.one_of('the trimap', trimap, ('Trimap1', 'Trimap2'))
     checks.one_of('the resolution', resolution, ('lowres', 'highres'))
     folder, end = checks.expanded(folder), f'training_{resolution}'
-    images = _files(folder/f'input_{end}', ' (alphamatting.com)')
+    images = pictures_by_name(folder/f'input_{end}', ' (alphamatting.com)')
     alphas, maps = _some(folder/f'gt_{end}'), _some(folder/f'trimap_{end}'/trimap)
     return _matte_set(images, alphas.get, maps.get, **options)
 
@@ -194,7 +184,7 @@ def composition1k(
 ) -> MatteSet:
     "The test set of Composition-1k (Xu et al. 2017), composites made. Raises FileNotFoundError or ValueError."
     folder = checks.expanded(folder)
-    images = _files(folder/'merged', ' (Composition-1k)')
+    images = pictures_by_name(folder/'merged', ' (Composition-1k)')
     alphas, maps = _some(folder/'alpha_copy', folder/'alpha'), _some(folder/'trimaps')
     return _matte_set(images, partial(_of_object, alphas), partial(_of_object, maps), **options)
 
@@ -212,9 +202,9 @@ def distinctions646(
     folder = folder/split if (folder/split).is_dir() else folder
     alphas, maps = _some(folder/'GT'), _some(folder/'trimaps')
     if (folder/'merged').is_dir():
-        images = _files(folder/'merged', ' (Distinctions-646)')
+        images = pictures_by_name(folder/'merged', ' (Distinctions-646)')
         return _matte_set(images, partial(_of_object, alphas), partial(_of_object, maps), **options)
-    objects = _files(folder/'FG', ' (Distinctions-646)')
+    objects = pictures_by_name(folder/'FG', ' (Distinctions-646)')
     got, todo = f'neither {folder/"merged"} nor backgrounds', 'name a folder of photographs: backgrounds='
     checks.require(backgrounds, 'composites, or photographs to put the objects in front of', got, todo)
     behind = image_files(checks.expanded(backgrounds))
@@ -234,7 +224,7 @@ def aim500(
 ) -> MatteSet:
     "AIM-500 (Li, Zhang and Tao 2021). Raises FileNotFoundError or ValueError."
     folder = checks.expanded(folder)
-    images = _files(folder/'original', ' (AIM-500)')
+    images = pictures_by_name(folder/'original', ' (AIM-500)')
     found = _some(folder/checks.one_of('the folder of trimaps', maps, ('trimap', 'usr')))
     return _matte_set(images, _some(folder/'mask').get, found.get, **options)
 

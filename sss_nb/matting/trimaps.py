@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['Known', 'check_trimap', 'trimap_from_matte', 'trimap_from_labels', 'trimap_from_layers', 'resize_trimap',
-           'read_matte', 'read_trimap']
+           'read_trimap']
 
 # %% ../../nbs/matting/02_trimaps.ipynb #5a6b3346
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 from scipy.ndimage import distance_transform_edt
 
 from .. import checks
+from ..pictures.files import read_matte
 from ..pictures.resize import resize_image
 
 # %% ../../nbs/matting/02_trimaps.ipynb #423dec60
@@ -40,16 +40,17 @@ def check_trimap(
     trimap:np.ndarray, # (h, w), 0, .5 and 1
     shape:tuple=None,  # (h, w) of the image it belongs to; None: not compared
     name:str='the trimap', # for messages
+    needed=Known._fields,  # the kinds of pixels that must be there
 ) -> Known: # masks foreground, background, unknown
-    "The known and unknown pixels. Raises ValueError for another size or other values, and if one of them is empty."
+    "The known and unknown pixels. Raises ValueError for another size or other values, and if a needed kind is missing."
     known = _masks(trimap, name)
     if shape is not None: checks.same_size(name, known.unknown.shape, shape)
     hints = dict(foreground='mark some pixels of the object as 1, or make the unknown band narrower',
                  background='mark some pixels beside the object as 0, or make the unknown band narrower',
                  unknown='make the band at the outline 0.5; without one the trimap is the matte already')
-    for kind, mask in known._asdict().items():
+    for kind in needed:
         what = kind if kind == 'unknown' else f'known {kind}'
-        checks.require(mask.any(), f'{name} with {what} pixels', 'none', hints[kind])
+        checks.require(getattr(known, kind).any(), f'{name} with {what} pixels', 'none', hints[kind])
     return known
 
 # %% ../../nbs/matting/02_trimaps.ipynb #77896a06
@@ -123,24 +124,6 @@ def resize_trimap(
     return np.where(inside, 1, np.where(outside, 0, .5))
 
 # %% ../../nbs/matting/02_trimaps.ipynb #f71cabcb
-def read_matte(
-    path, # a grey picture: PNG, TIFF, BMP, JPEG, …
-) -> np.ndarray: # (h, w) float64 in [0, 1]
-    "The matte in a picture file. Raises FileNotFoundError, or ValueError if it cannot be decoded or is in colours."
-    path = checks.existing_file(path, 'a matte')
-    with checks.readable(path, 'a matte', 'copy it again, or save it as grey PNG'), Image.open(path) as im:
-        im = ImageOps.exif_transpose(im)
-        a = np.asarray(im.convert('RGB') if im.mode not in ('L', 'I', 'F', '1') and im.mode[:2] != 'I;' else im)
-        same = a.ndim == 2 or (a == a[..., :1]).all()
-        todo = 'take the file of its alpha' if im.mode == 'RGBA' else 'take the file of the matte'
-        checks.require(same, 'a grey picture', f'one in colours, {im.mode}', todo)
-    a = a if a.ndim == 2 else a[..., 0]
-    largest = 255 if a.dtype == np.uint8 else 65535 if a.dtype.kind in 'iu' else 1
-    a = a.astype(np.float64)/largest
-    low, high = a.min(), a.max()
-    checks.require(low >= 0 and high <= 1, 'a matte in [0, 1]', f'{path}, with {low:g} to {high:g}', 'scale it')
-    return a
-
 def read_trimap(
     path,            # a grey picture of 0, 128 and 255 (of 16 bits: 0, 32768, 65535)
     tolerance:int=1, # of 255, how far a value may be from these, at most 63; more for JPEG
