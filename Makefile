@@ -1,8 +1,8 @@
-# `make` lists the targets. Every target but docs makes the environment first where it is missing (.venv; 10 to 15
-# minutes the first time where PETSc must be compiled, nothing afterwards).
+# `make` lists the targets. Every target but docs makes the environment first where it is missing (.venv; some minutes
+# the first time, 10 to 15 where PETSc must be compiled, nothing afterwards).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help figures render test lab explore docs browser prepare env hooks clean
+.PHONY: help figures render test lab explore docs browser prepare env dist hooks clean
 
 ENV_DIR ?= .venv
 export ENV_DIR
@@ -43,12 +43,16 @@ prepare: env  ## export the notebooks to sss_nb, test, clean the notebooks
 	@$(MAKE) --no-print-directory test
 	@$(run) nbdev_clean
 
+dist: env  ## build wheel and source archive in dist/, check them and use them; all anew with FRESH=yes
+	@$(run) python -m pip install -q --disable-pip-version-check -c constraints.txt build twine check-wheel-contents
+	@$(run) python tools/make_dist.py $(if $(FRESH),--fresh) $(if $(TAG),--tag $(TAG))
+
 hooks: env  ## let git merge notebooks cell by cell, with nbdev's merge driver
 	@git config --local merge.nbdev-merge.name "notebooks cell by cell"
 	@git config --local merge.nbdev-merge.driver "$$(cd "$$ENV_DIR/bin" && pwd)/nbdev_merge %O %A %B %P"
 	@echo "git merges notebooks with nbdev_merge now; undo: git config --remove-section merge.nbdev-merge"
 
-env:  ## make the environment in .venv: conda-forge where conda or mamba is there (CONDA=no: not), else pip
+env:  ## make the environment in .venv; PETSC=wheel, conda or source says where PETSc comes from
 	@tools/make_env.sh
 
 clean:  ## remove what builds, tests and checkpoints leave behind; .venv and figures stay

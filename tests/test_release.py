@@ -2,11 +2,12 @@
 import json
 import re
 import runpy
+import sys
 import tomllib
 
 import pytest
 import yaml
-from house import ROOT
+from house import NBS, ROOT, read, sources
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -95,3 +96,29 @@ def test_dev_container_and_workflows():
         assert asked <= targets, f'{path.name}: {asked - targets}'
     release = yaml.safe_load((ROOT/'.github/workflows/release.yml').read_text())
     assert release['jobs']['publish']['needs'] == 'dist' and release['permissions'] == {'contents': 'read'}
+
+# -------------------------------------------------------------------------------------------------- the README
+
+def test_readme_is_two_screens():
+    "Figure 1 comes first, and the commands are those that the notebook runs to draw the picture below them."
+    text = (ROOT/'README.md').read_text(encoding='utf-8')
+    assert len(text.splitlines()) < 110
+    assert re.search(r'!\[.*?\]\((.*?)\)', text)[1] == 'figures/fig01_teaser.png'
+    assert text.index('fig01') < text.index('make figures') < text.index('```python') < text.index('    sss ')
+    [drawing] = [s for s in sources(read(NBS/'index.ipynb'), 'code') if 'commands = ' in s]
+    shown = re.findall('^    (sss .*)$', text, re.M)
+    assert len(shown) == 5 and re.findall('^ *(sss [a-z].*)$', drawing, re.M) == shown
+
+def test_readme_numbers_are_stored():
+    "Seconds, memory and overlaps are those of the notebooks that it names."
+    numbers = (ROOT/'README.md').read_text(encoding='utf-8').split('## Numbers')[1]
+    sys.path.insert(0, str(ROOT/'tools'))
+    import stage_docs
+    times = stage_docs.stage_times('nbs/benchmarks/speed.ipynb', 'time_table(list(runs.values()))')
+    fast, exact, large = (times[way]['total'] for way in ('640 × 480, auto', '640 × 480, exact', '4000 × 3000, auto'))
+    for (seconds, memory), digits in ((fast, 1), (exact, 0), (large, 0)):
+        assert f'{seconds:.{digits}f} s, {memory:.1f} GB' in numbers, (seconds, memory)
+    rows = re.findall(r'\| (stable|auto) \| 12 \| (.*?) \|\\n', json.dumps(read(NBS/'benchmarks/mattes.ipynb')))
+    columns = {name: [float(c.split()[0]) for c in row.split(' | ')] for name, row in rows}
+    union, one, auto = columns['stable'][2], columns['stable'][4], columns['auto'][4]
+    for overlap in (union, one, auto): assert f' {overlap:.2f} ' in numbers.replace(';', ' '), overlap

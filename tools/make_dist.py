@@ -49,36 +49,43 @@ def check(files):
     wheels = [str(f) for f in files if f.suffix == '.whl']
     call(sys.executable, '-m', 'check_wheel_contents', *wheels, cwd=ROOT)
 
+def constraints():
+    "Those of constraints.txt but for the compiled solvers: the binary wheel asks for an mpich of its own."
+    lines = (ROOT/'constraints.txt').read_text(encoding='utf-8').splitlines()
+    return '\n'.join(s for s in lines if not re.match('(petsc|slepc|mpich)', s)) + '\n'
+
 def empty_environment(folder, wheel, fresh):
     "An environment with the wheel; its other packages are new or borrowed. Returns its Python."
     venv.create(folder, with_pip=fresh, symlinks=True)
     python = folder/'bin/python'
     if fresh:
-        call(python, '-m', 'pip', 'install', '-q', '-c', ROOT/'constraints.txt', f'{wheel}[wheel]', cwd=folder)
+        pins = folder/'constraints.txt'
+        pins.write_text(constraints(), encoding='utf-8')
+        call(python, '-m', 'pip', 'install', '-q', '-c', pins, f'{wheel}[wheel]', cwd=folder)
         return python
     site = Path(sysconfig.get_path('purelib', vars=dict(base=folder, platbase=folder)))
-    call(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', '--prefix', folder, wheel, cwd=folder)
+    call(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', '--ignore-installed',  # that is here
+         '--prefix', folder, wheel, cwd=folder)
     borrowed = sysconfig.get_path('purelib') + '\n'     # its .pth files are not read: no other sss_nb comes from there
     (site/'borrowed.pth').write_text(borrowed, encoding='utf-8')
     return python
 
-USE = '''if True:
-    import sys
-    from pathlib import Path
+USE = '''import sys
+from pathlib import Path
 
-    import numpy as np
-    from PIL import Image
+import numpy as np
+from PIL import Image
 
-    import sss_nb
-    from sss_nb.pictures.files import load_image
-    from sss_nb.pictures.registry import fetch
-    from sss_nb.pipeline import semantic_soft_segmentation
-    assert Path(sys.prefix).resolve() in Path(sss_nb.__file__).resolve().parents, sss_nb.__file__
-    image = load_image(fetch('astronaut'), max_size=96)
-    segments = semantic_soft_segmentation(image, progress=False)
-    assert segments.alphas.shape[:2] == image.shape[:2] and np.allclose(segments.alphas.sum(2), 1)
-    Image.fromarray((255*image).round().astype('uint8')).save('photo.png')
-    print(segments)
+import sss_nb
+from sss_nb.pictures.files import load_image
+from sss_nb.pictures.registry import fetch
+from sss_nb.pipeline import semantic_soft_segmentation
+assert Path(sys.prefix).resolve() in Path(sss_nb.__file__).resolve().parents, sss_nb.__file__
+image = load_image(fetch('astronaut'), max_size=96)
+segments = semantic_soft_segmentation(image, progress=False)
+assert segments.alphas.shape[:2] == image.shape[:2] and np.allclose(segments.alphas.sum(2), 1)
+Image.fromarray((255*image).round().astype('uint8')).save('photo.png')
+print(segments)
 '''
 
 def use(python, folder):
@@ -86,7 +93,9 @@ def use(python, folder):
     env = {k: v for k, v in os.environ.items() if k not in ('PYTHONPATH', 'PYTHONHOME')}
     mpi = Path(sys.prefix, 'lib/libmpi.so.12')
     if not (Path(python).parents[1]/'lib/libmpi.so.12').exists() and mpi.exists(): env['MPI4PY_LIBMPI'] = str(mpi)
-    call(python, '-c', USE, cwd=folder, env=env)
+    script = Path(folder, 'use.py')
+    script.write_text(USE, encoding='utf-8')
+    call(python, script, cwd=folder, env=env)
     sss = python.parent/'sss'
     call(sss, 'segment', 'photo.png', '--out', 'layers', '--format', 'psd', cwd=folder, env=env)
     made = [p for p in Path(folder, 'layers').rglob('*.psd') if p.stat().st_size > 1000]

@@ -50,8 +50,10 @@ cp $mathjax _proc/static/mathjax
 
 # --- the site ----------------------------------------------------------------------------------
 "$env_dir/bin/python" tools/stage_docs.py
-"$env_dir/bin/python" -m sphinx -b html -W --keep-going -q -c docs -d _proc/doctrees _proc/source _proc/html ||
+"$env_dir/bin/python" -m sphinx -b html -W --keep-going -q -c docs -d _proc/doctrees _proc/source _proc/html || {
+  rm -rf _proc/doctrees  # else the next build would not read the pages again, and say nothing
   fail "the site has warnings, which are errors here; they are above"
+}
 rm -rf _docs
 cp -R _proc/html _docs
 say "The site is in _docs/index.html"

@@ -326,7 +326,7 @@ wheel_way() {
       "Name a Python with PYTHON=/path/to/python, or take PETSC=conda or PETSC=source."
   }
   say "Making the environment in $env_dir with pip; PETSc and SLEPc from a binary wheel"
-  say "  ($others). Two minutes where the network is fast. Ctrl-C is safe: the next run"
+  say "  ($others). Some four minutes, most of them for torch. Ctrl-C is safe: the next run"
   say "  goes on with the step that was interrupted. Logs: $log_dir"
   need_gb 3
   mkdir -p "$env_dir"

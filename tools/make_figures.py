@@ -3,13 +3,14 @@
 
 nbs/figures/fig*.ipynb -> figures/*.png (and *.txt, tables), figures/index.html.
 
-    tools/make_figures.py                 all of them, in order
+    tools/make_figures.py                 all of them, the quick and beautiful first
     tools/make_figures.py fig04 fig06     these
     tools/make_figures.py --inplace       ... and store the outputs in the notebooks (`make render`)
     tools/make_figures.py --size small    small pictures, as the tests make them
 
 Each notebook runs in a kernel of its own. Its pictures go to a folder of their own and are moved to figures/ when
-the whole notebook has run, so a figure is new or as it was, never half. SSS_NB_FIGURES names another folder.
+the whole notebook has run, so a figure is new or as it was, never half; then the page is written again.
+SSS_NB_FIGURES names another folder.
 """
 import argparse
 import html
@@ -32,14 +33,21 @@ SOURCES = ROOT/'nbs/figures'
 
 def all_notebooks(): return sorted(p for p in SOURCES.glob('fig*.ipynb'))
 
+FIRST, LAST = ('fig01', 'fig14', 'fig02', 'fig06'), ('fig04',)     # fig04 takes 7 minutes on two cores
+
+def turn(path):
+    "When a notebook's turn is: what shows the most soonest, then the paper's order, then what takes longest."
+    number = path.stem.split('_')[0]
+    return FIRST.index(number) if number in FIRST else len(FIRST) + (number in LAST)
+
 def choose(names):
-    "The notebooks whose name begins with one of `names`, in the order of the paper; all of them without names."
+    "The notebooks whose name begins with one of `names`, in the order they are made; all of them without names."
     known = all_notebooks()
     there_are = ', '.join(p.stem for p in known) or 'none'
     for name in names:
         if not any(p.stem.startswith(name) for p in known):
             sys.exit(f'no figure notebook begins with {name!r}; there are: {there_are}')
-    return [p for p in known if not names or p.stem.startswith(tuple(names))]
+    return sorted((p for p in known if not names or p.stem.startswith(tuple(names))), key=turn)
 
 def clock(seconds): return f'{seconds:.0f} s' if seconds < 60 else f'{seconds//60:.0f} min {seconds%60:02.0f} s'
 
@@ -247,6 +255,7 @@ def make_all(chosen, folder, args):
         try:
             status('starting')
             names = make(path, folder, args, status)
+            gallery(folder)
             outcome = f"{clock(time.time() - began):>12}   {', '.join(names) or 'made no picture'}"
         except Exception as error:
             failed.append(path.stem)
@@ -261,15 +270,15 @@ def main(args=None):
     if not chosen: sys.exit(f'there is no fig*.ipynb in {SOURCES}')
     folder = Path(os.environ.get('SSS_NB_FIGURES') or ROOT/'figures').resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    page = folder/'index.html'
     for left in folder.glob('.making-*'): shutil.rmtree(left)  # of a run that was killed
-    print(f"{len(chosen)} figure{'s'*(len(chosen) > 1)}, to {folder}", flush=True)
+    print(f"{len(chosen)} figure{'s'*(len(chosen) > 1)}, to {folder}; {page.name} shows each when made", flush=True)
     try:
         failed = make_all(chosen, folder, args)
         count = gallery(folder)
     except KeyboardInterrupt:
         print(f'\nInterrupted; what was finished before is in {folder}, the rest is as it was.', flush=True)
         return 130
-    page = folder/'index.html'
     print(f"{count} picture{'s'*(count > 1)} in {page}" if count else f'no picture has been made; {page} says so')
     print(f'{len(chosen) - len(failed)} of {len(chosen)} made in {clock(time.time() - began)}'
           + f"; failed: {', '.join(failed)}"*bool(failed))

@@ -352,6 +352,7 @@ def main(folder=None):
     for path in notebooks(): stage_notebook(path, names)
     for path in (ROOT/'figures').glob('*.png'):
         if not path.stem.endswith('_camvid'): put(place(path), path.read_bytes())   # those may not be passed on
+    for path in NBS.glob('*.jpg'): put(place(path), path.read_bytes())              # pictures of the README
     for path, to in PAGES.items():
         text = (ROOT/path).read_text(encoding='utf-8')
         if to.endswith('.md'): put(to, linked(text, posixpath.dirname(path)))
