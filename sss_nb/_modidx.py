@@ -34,6 +34,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'sss_nb.batch._cluster': ('plumbing/batch.html#_cluster', 'sss_nb/batch.py'),
                               'sss_nb.batch._found': ('plumbing/batch.html#_found', 'sss_nb/batch.py'),
                               'sss_nb.batch._ignore_interrupts': ('plumbing/batch.html#_ignore_interrupts', 'sss_nb/batch.py'),
+                              'sss_nb.batch._is_whole': ('plumbing/batch.html#_is_whole', 'sss_nb/batch.py'),
                               'sss_nb.batch._made': ('plumbing/batch.html#_made', 'sss_nb/batch.py'),
                               'sss_nb.batch._named': ('plumbing/batch.html#_named', 'sss_nb/batch.py'),
                               'sss_nb.batch._note': ('plumbing/batch.html#_note', 'sss_nb/batch.py'),

@@ -154,10 +154,15 @@ def _about(path, how):
     if how['refine']: asked |= dict(refine=how['refine'], weights=how['weights'] and str(how['weights']))
     return dict(file=_stat(path), features=[str(features), _stat(features)], params=made, asked=asked)
 
+def _is_whole(place, format, layers):
+    "Whether what was made of a photograph is still there."
+    if format == 'png': return len(list(place.glob('*.png'))) == layers
+    return (place/'arrays.npz' if format == 'folder' else place).exists()
+
 def _made(entry, about, path, target):
     "The formats that a file has from an earlier run with the same numbers."
-    same = {name: entry.get(name) for name in about} == about
-    return [f for f in entry.get('formats', []) if same and output_path(path, target, f).exists()]
+    if {name: entry.get(name) for name in about} != about: return []
+    return [f for f in entry.get('formats', []) if _is_whole(output_path(path, target, f), f, entry.get('layers'))]
 
 # %% ../nbs/plumbing/batch.ipynb #e71ca9c8
 def read_manifest(

@@ -1,5 +1,6 @@
 """Folders of photographs: a run that was killed goes on, and a worker that dies takes one file with it."""
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,22 @@ def test_files_for_editors(tmp_path):
         picture = np.einsum('hwk,hwkc->hwc', alphas, colors)
         assert np.abs(picture - load_image(tmp_path/'scene.png')).max() <= 1/255 + 1e-6, name
     with Image.open(tmp_path/'out/scene/01-layer 1.png') as im: assert im.info['icc_profile'] == profile
+
+
+@pytest.mark.parametrize('lost', ['scene', 'scene/02-layer 2.png', 'scene.png', 'scene.png/arrays.npz', 'scene.psd'])
+def test_what_was_deleted_is_made_again(lost, tmp_path):
+    "A whole format, or one file of it; the others are left alone."
+    save_image(tmp_path/'scene.png', synthetic_scene(24)[0])
+    how = dict(features='classical', params=FEW, workers=0, progress=False, formats=['folder', 'png', 'psd'])
+    soft_segment_folder(tmp_path/'scene.png', tmp_path/'out', **how)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path/'out').rglob('*') if p.is_file() and p.suffix != '.json'}
+    path = tmp_path/'out'/lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    soft_segment_folder(tmp_path/'scene.png', tmp_path/'out', **how)
+    again = {p: p.stat().st_mtime_ns for p in before}
+    assert any(again[p] != before[p] for p in before)
+    other = tmp_path/('out/scene/01-layer 1.png' if lost == 'scene.psd' else 'out/scene.psd')
+    assert again[other] == before[other]
 
 
 def test_nothing_of_others_is_replaced(photographs):
