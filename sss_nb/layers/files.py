@@ -416,6 +416,8 @@ def _ending(path):
     "The ending of a path, lower case, which is one of `FORMATS`."
     checks.expanded(path)
     path = os.fspath(path)
+    name = Path(path).name
+    checks.require(not name or name.lower() not in FORMATS, 'a name before the ending', name, f'layers{name}, say')
     ending = '' if path.endswith(('/', os.sep)) else Path(path).suffix.lower()
     return checks.one_of('the ending of the name', ending, FORMATS, "rename it; for a folder of PNGs end it with '/'")
 
