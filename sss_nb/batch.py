@@ -116,7 +116,10 @@ def _pictures(paths):
 def _found(source):
     "The pictures in a folder, or of a pattern; or the file itself."
     source = checks.expanded(source)
-    if source.is_dir(): return _pictures(source.iterdir())
+    if source.is_dir():
+        layers = (source/'segments.json').exists()
+        checks.require(not layers, 'photographs', f'{source}, the layers of one', 'name the photograph itself')
+        return _pictures(source.iterdir())
     if source.exists() or not any(c in str(source) for c in '*?['): return [source]
     return _pictures(map(Path, glob(str(source), recursive=True)))
 

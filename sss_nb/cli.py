@@ -279,13 +279,14 @@ _Workers = Annotated[int | None, typer.Option(
 _Refine = Annotated[Literal['closed-form', 'information-flow', 'semantic'] | None, typer.Option(
     help='Find the soft outline of each layer again, by this method of matting.')]
 _Weights = Annotated[Path | None, typer.Option(
-    metavar='DIR', help='What tools/train_matting.py wrote, for the method semantic.')]
+    metavar='DIR', help='For the method semantic. None ship; tools/train_matting.py of a checkout trains some.')]
 _Scheduler = Annotated[str | None, typer.Option(metavar='ADDRESS', help='Of a Dask scheduler with its own workers.')]
 
 def _check_weights(option, method, weights):
     "Raise ValueError or OSError for weights that are missing, damaged or of no use."
     if method == 'semantic' and weights is None:
-        raise ValueError(f'expected --weights DIR for {option} semantic, got none; tools/train_matting.py trains some')
+        raise ValueError(f'expected --weights DIR for {option} semantic, got none; '
+                         'none ship, tools/train_matting.py of a checkout trains some')
     if weights is None: return
     if method != 'semantic': raise ValueError(f'expected {option} semantic for --weights, got {method or "none"}')
     from sss_nb.matting.semantic.matte import read_trained
@@ -642,7 +643,7 @@ def _matte(
     (h, w), share = alpha.shape, float((known == .5).mean())
     about = dict(photo=photo, method=method, width=w, height=h, share=round(float(alpha.mean()), 4),
                  unknown=round(share, 4))
-    words = f'{method} on {share:.1%} of {w} x {h} pixels'
+    words = f'a matte by {method}, {share:.1%} of {w} x {h} pixels were unknown'
     _tell_of(about, words, [out, cutout] if cutout else [out], began, as_json)
 
 def _alpha(image, trimap, method, weights, device):
@@ -777,8 +778,9 @@ def _edit(
         _write_edit(out, colors, alphas, picture, photo, force)
     (h, w), share = found.matte.shape, float(found.matte.mean())
     about = dict(photo=photo, width=w, height=h, share=round(share, 4), edits=edits.asked(), rest=rest)
-    what = f'{"all but " if rest else ""}the object on {share:.1%} of {w} x {h} pixels'
-    _tell_of(about, f'{", ".join(edits.asked())} of {what}'.replace('_', '-'), [out], began, as_json)
+    what = f'all but the object, {1 - share:.1%}' if rest else f'the object, {share:.1%}'
+    asked = ', '.join(f'--{name}' for name in edits.asked()).replace('_', '-')
+    _tell_of(about, f'{asked} for {what} of {w} x {h} pixels', [out], began, as_json)
 
 def _write_edit(out, colors, alphas, picture, photo, force):
     "The picture, or both layers, by the ending of the name."

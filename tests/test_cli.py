@@ -459,7 +459,7 @@ def test_edit(home, first, monkeypatch, capsys):
     marks = f'layers/scene1.png --point {point} --background {background}'
     save_image(home/'sky.png', np.tile([.1, .3, .9], (10, 30, 1)))
     done = sss(f'edit {marks} --new-background sky.png --desaturate 1 --out new.png', home)
-    words = r'layers/scene1.png: desaturate, new-background of the object on [\d.]+% of 20 x 20 pixels in [\d.]+ s'
+    words = r'layers/scene1.png: --desaturate, --new-background for the object, [\d.]+% of 20 x 20 pixels in [\d.]+ s'
     assert done.returncode == 0 and re.match(words, done.stdout), done.stdout + done.stderr
     here(f'pick {marks} --out edge.png --matte', capsys)
     alpha, new = load_image(home/'edge.png')[..., 0], load_image(home/'new.png')

@@ -47,8 +47,10 @@ class Schedule:
     seed:int = 0
 
     def __post_init__(self):
-        for key in ('steps', 'batch', 'learning_rate'): checks.positive(key, getattr(self, key))
-        for key in ('momentum', 'weight_decay', 'power', 'seed'): checks.number(key, getattr(self, key), least=0)
+        for key in ('steps', 'batch'): checks.integer(key, getattr(self, key), least=1)
+        checks.integer('seed', self.seed, least=0)
+        checks.positive('learning_rate', self.learning_rate)
+        for key in ('momentum', 'weight_decay', 'power'): checks.number(key, getattr(self, key), least=0)
         for key, known in _CHOICES.items(): checks.one_of(key, getattr(self, key), known)
 
 # %% ../../nbs/learning/04b_engine.ipynb #4982e7c1
@@ -332,17 +334,19 @@ def run_training(
 ) -> list[dict]: # the log
     """Train `net`, or go on where it was broken off.
 
-    On the CPU a resumed training gives the weights of an unbroken one, bit by bit. Raises ValueError (absent device, a
-    checkpoint of something else, what the task refuses), FileExistsError (`resume` is False), RuntimeError (another
-    process trains here), MemoryError, FloatingPointError (diverged), or what the task raises. None of them touches the
-    last checkpoint.
+    On the CPU a resumed training gives the weights of an unbroken one, bit by bit. Raises ValueError (absent device,
+    numbers below their least, a checkpoint of something else, what the task refuses), FileExistsError (`resume` is
+    False), RuntimeError (another process trains here), MemoryError, FloatingPointError (diverged), or what the task
+    raises. None of them touches the last checkpoint.
     """
     device, folder = check_device(device), Path(folder).expanduser()
     _check_run(task, net, device)
+    every = dict(log=log_every, validate=validate_every, checkpoint=checkpoint_every)
+    for key, n in every.items(): checks.integer(f'{key}_every', n, least=1)
+    checks.integer('workers', workers, least=0)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), torch.random.fork_rng([device] if device.type == 'cuda' else []):
         run = _Run(_begin(task, net, folder, device, resume), folder)
-        every = dict(log=log_every, validate=validate_every, checkpoint=checkpoint_every)
         with _interruptible(run): run.go(every, workers, progress)
     net.eval()
     return read_log(folder)

@@ -47,7 +47,7 @@ def check_trimap(
     if shape is not None: checks.same_size(name, known.unknown.shape, shape)
     hints = dict(foreground='mark some pixels of the object as 1, or make the unknown band narrower',
                  background='mark some pixels beside the object as 0, or make the unknown band narrower',
-                 unknown='make the band at the outline 0.5; without one the trimap is the matte already')
+                 unknown='make the band at the outline 0.5, in a picture 128; without one it is the matte already')
     for kind in needed:
         what = kind if kind == 'unknown' else f'known {kind}'
         checks.require(getattr(known, kind).any(), f'{name} with {what} pixels', 'none', hints[kind])
@@ -130,12 +130,12 @@ def read_trimap(
 ) -> np.ndarray: # (h, w), 0, .5 and 1
     "The trimap in a picture file. Raises as `read_matte`, and ValueError for other values, with how many and which."
     checks.integer('the tolerance', tolerance, least=0, most=63)
-    grey = 255*read_matte(path)
+    grey = 255*read_matte(checks.existing_file(path, 'a trimap'))
     values = np.array([0, 128, 255])
     away = np.abs(grey[..., None] - values)
     other = grey[away.min(-1) > tolerance]
     found = ', '.join(f'{v:.4g}' for v in np.unique(other)[:5])
     got = f'{path} with {other.size} pixels of others: {found}{", …" if np.unique(other)[5:].size else ""}'
     todo = 'save it as PNG without smoothing, or raise the tolerance, as in tolerance=40'
-    checks.require(not other.size, f'a trimap of grey 0, 128 and 255, to {tolerance}', got, todo)
+    checks.require(not other.size, f'a trimap of grey 0, 128 and 255, within {tolerance}', got, todo)
     return away.argmin(-1)/2

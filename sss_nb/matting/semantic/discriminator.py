@@ -20,6 +20,8 @@ from .trimap import PooledClassifier
 # %% ../../../nbs/matting/15_semantic.discriminator.ipynb #6ba630e9
 class MatteDiscriminator(PooledClassifier):
     "A matte in [0, 1], (b, 1, h, w), to the logits of the matting classes (b, classes)."
+    made_by = 'give a matte (h, w) as alpha[None, None]'
+
     def __init__(self, body:str='resnet', width:int=64, layers=(3, 4, 6, 3), classes:int=len(MATTING_CLASSES)):
         super().__init__(1, body=body, width=width, layers=layers, classes=classes)
 

@@ -35,7 +35,7 @@ class CropSettings(Schedule):
     sizes:tuple = (320, 480, 640) # sides of what is cut out and brought to it (Xu et al. 2017)
     joined:float = .5             # chance of a second foreground behind the first
     flip:bool = True              # left and right, at random
-    jitter:float = .2             # largest change of brightness, contrast and saturation; 0: none
+    jitter:float = .2             # largest change of saturation and contrast; of brightness half of it
     band:tuple = (1., 15.)        # least and largest width of the unknown band, in pixels of the crop
 
     def __post_init__(self):
@@ -253,7 +253,7 @@ def usable_trimap(
     alpha:np.ndarray, # (h, w) in [0, 1]
     width:float,      # of the unknown band wanted, in pixels
 ) -> np.ndarray: # (h, w), 0, .5 and 1; None: no band leaves all three kinds of pixels
-    "The trimap of a true matte, with a band that is halved until some foreground and background is known."
+    "The trimap of a true matte, with a band halved, or left out, until some of both sides is known."
     for w in (width, width/2, width/4, width/8, 0):
         trimap = trimap_from_matte(alpha, w)
         if set(np.unique(trimap)) == {0, .5, 1}: return trimap

@@ -18,6 +18,7 @@ from torch import nn
 from ... import checks
 from ...learning.quality import confusion_matrix, label_scores
 from .classes import MATTING_CLASSES, class_index
+from .inputs import COLOR_MEAN, COLOR_STD
 from ..trimaps import check_trimap, resize_trimap
 from ...networks.core import StoredNet, check_device, evaluation, init_convolutions
 from ...networks.resnet import ResNetBody
@@ -33,6 +34,8 @@ class PooledClassifier(StoredNet):
     A subclass says in `maps` how its input enters the body. Raises ValueError for a body, width, layers or classes that
     cannot be.
     """
+    made_by = 'classifier_input makes one'    # where an input comes from, for messages
+
     def __init__(self,
         channels_in:int,      # channels that the ResNet takes
         /,
@@ -50,7 +53,7 @@ class PooledClassifier(StoredNet):
 
     def check(self, x):
         "`x` itself. Raises ValueError if it is not (b, channels_in, h, w), or smaller than the stride."
-        checks.shaped('the input', x, (None, self.channels_in, None, None), 'classifier_input makes one')
+        checks.shaped('the input', x, (None, self.channels_in, None, None), self.made_by)
         ok = min(x.shape[2:]) >= self.stride
         checks.require(ok, f'sides of at least {self.stride}, the stride', tuple(x.shape), 'take a larger picture')
         return x
@@ -73,8 +76,6 @@ class PooledClassifier(StoredNet):
         return self
 
 # %% ../../../nbs/matting/14_semantic.trimap.ipynb #01083942
-_MEAN, _DEVIATION = (.485, .456, .406), (.229, .224, .225)  # of ImageNet's photographs, RGB in [0, 1]
-
 class MattingClassifier(PooledClassifier):
     "RGB in [0, 1] and a trimap, (b, 4, h, w), to the logits of the matting classes (b, classes)."
     def __init__(self, body:str='resnet', width:int=64, layers=(3, 4, 6, 3), classes:int=len(MATTING_CLASSES)):
@@ -87,7 +88,7 @@ class MattingClassifier(PooledClassifier):
         "The five maps of the body."
         image, known = self.check(x)[:, :3], 2*x[:, 3:] - 1
         if not self.lite:
-            mean, deviation = (image.new_tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
+            mean, deviation = (image.new_tensor(v).view(3, 1, 1) for v in (COLOR_MEAN, COLOR_STD))
             return self.body(torch.cat([(image - mean)/deviation, known], 1))
         return self.body.follow(self.body.stem(centred_colors(image)) + self.side(known))
 
