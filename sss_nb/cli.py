@@ -643,7 +643,7 @@ def _matte(
     (h, w), share = alpha.shape, float((known == .5).mean())
     about = dict(photo=photo, method=method, width=w, height=h, share=round(float(alpha.mean()), 4),
                  unknown=round(share, 4))
-    words = f'a matte by {method}, {share:.1%} of {w} x {h} pixels were unknown'
+    words = f'matte by {method} of {w} x {h} pixels, {share:.1%} of them unknown,'
     _tell_of(about, words, [out, cutout] if cutout else [out], began, as_json)
 
 def _alpha(image, trimap, method, weights, device):

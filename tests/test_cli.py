@@ -392,7 +392,8 @@ def test_matte_of_a_trimap(home, monkeypatch, capsys):
     assert np.abs(load_image('m8.png')[..., 0] - alpha).max() <= .5/255 + 1e-9
     with Image.open('cut_m.png') as im: assert im.mode == 'RGBA'
     words = here('matte in/scene1.png --trimap near.png --method information-flow --bits 16 --out m16.png', capsys)
-    assert re.match(r'in/scene1.png: information-flow on [\d.]+% of 20 x 20 pixels in [\d.]+ s: m16.png$', words)
+    said = r'in/scene1.png: matte by information-flow of 20 x 20 pixels, [\d.]+% of them unknown, in [\d.]+ s: m16.png$'
+    assert re.match(said, words)
     assert np.abs(grey16('m16.png') - matte(image, trimap, 'information-flow')).max() <= .5/65535 + 1e-9
     here('matte in/scene1.png --trimap trimap.png --out m8.png --cutout cut_m.psd --force', capsys)
     colors, alphas, names = read_layers('cut_m.psd')
