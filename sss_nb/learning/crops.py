@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .. import checks
 from ..pictures.resize import resize_image, resize_labels
 
 # %% ../../nbs/learning/04a_crops.ipynb #7da4dd6a
@@ -19,7 +20,8 @@ def scheduled(
     step:int,  # from 0
     seed:int=0,
 ) -> list[tuple[int, int]]: # (image, epoch) of each crop
-    "The images of step `step`."
+    "The images of step `step`. Raises ValueError for no image."
+    checks.integer('the number of images', n, least=1)
     places = [divmod(p, n) for p in range(step*batch, (step + 1)*batch)]
     orders = {epoch: np.random.default_rng((seed, 0, epoch)).permutation(n) for epoch, _ in places}
     return [(int(orders[epoch][i]), epoch) for epoch, i in places]

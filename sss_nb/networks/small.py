@@ -82,6 +82,13 @@ class LiteBody(nn.Module):
             self.stages.append(nn.Sequential(first, *others))
             c = width
 
+    def train(self, mode=True):
+        "Batch norms keep their stored statistics: crops are few, and what they tell of them is noise."
+        super().train(mode)
+        for m in self.modules():
+            if isinstance(m, nn.BatchNorm2d): m.eval()
+        return self
+
     def forward(self, x): return self.follow(self.stem(centred_colors(x)))
 
     def follow(self, x):
@@ -130,12 +137,6 @@ class SmallSuperpixelNet(FeatureNet):
 
     def forward(self, x):
         return F.interpolate(self.head(self.body(self.check(x))), size=x.shape[-2:], mode='bilinear')
-
-    def train(self, mode=True):
-        super().train(mode)
-        for m in self.modules():
-            if isinstance(m, nn.BatchNorm2d): m.eval()
-        return self
 
 # %% ../../nbs/networks/05_small.ipynb #619609eb
 def imagenet_body(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIGMAS', 'TRAINING_SIDE', 'COLOR_MEAN', 'COLOR_STD', 'INPUT_CHANNELS', 'distance_maps', 'network_input',
-           'semantic_input', 'pad_to_stride', 'crop_to_image']
+           'semantic_input', 'pad_to_stride', 'crop_to_image', 'window_starts']
 
 # %% ../../../nbs/matting/11_semantic.inputs.ipynb #c7e0cda1
 import numpy as np
@@ -76,3 +76,11 @@ def crop_to_image(
 ) -> np.ndarray: # (c, h, w)
     "What `pad_to_stride` added, cut off again."
     return x[..., :shape[0], :shape[1]]
+
+def window_starts(
+    n:int,    # pixels along an axis
+    size:int, # of a window
+    step:int, # from one window to the next
+) -> list: # of the first pixel of each
+    "Windows that cover an axis; the last one ends where it ends. One is enough where the axis is no longer."
+    return [0] if n <= size else [*range(0, n - size, step), n - size]

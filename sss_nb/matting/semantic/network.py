@@ -24,6 +24,7 @@ from sss_nb.matting.semantic.inputs import (
     network_input,
     pad_to_stride,
     semantic_input,
+    window_starts,
 )
 from ..trimaps import check_trimap, resize_trimap
 from ...networks.core import StoredNet, check_device, conv_unit, evaluation, init_convolutions, is_out_of_memory
@@ -79,12 +80,6 @@ class LiteEncoder(nn.Module):
         y = conv(centred_colors(_colors(x))) + self.trimap(x[:, 3:])
         *fine, sixteenth, last = self.body.follow(nn.Sequential(*rest)(_side(y, self.side, semantic)))
         return torch.cat([sixteenth, _enlarge(last, sixteenth)], 1), fine[::-1]
-
-    def train(self, mode=True):
-        super().train(mode)
-        for m in self.body.modules():
-            if isinstance(m, nn.BatchNorm2d): m.eval()
-        return self
 
 # %% ../../../nbs/matting/12_semantic.network.ipynb #903c897d
 class AtrousPyramid(nn.Module):
@@ -230,10 +225,6 @@ def start_body(
 def _kind(net): return f'{type(net).__name__} {getattr(net, "settings", "")}'.strip()
 
 # %% ../../../nbs/matting/12_semantic.network.ipynb #4fa03511
-def _starts(n, tile, overlap):
-    "The first pixels of tiles that cover n pixels."
-    return [0] if n <= tile else [*range(0, n - tile, tile - overlap), n - tile]
-
 def _feather(n, start, tile, overlap):
     "The weight of each pixel of a tile along one axis: 1, falling to 0 towards a side that is no side of the picture."
     ramp = np.clip((np.arange(tile) + .5 - overlap/4)/max(overlap/2, .5), 0, 1)
@@ -242,8 +233,8 @@ def _feather(n, start, tile, overlap):
 def _tiles(shape, tile, overlap):
     "(slices of rows and columns, weights) of each tile."
     (h, w), (th, tw) = shape, (min(tile, n) for n in shape)
-    for y in _starts(h, th, overlap):
-        for x in _starts(w, tw, overlap):
+    for y in window_starts(h, th, th - overlap):
+        for x in window_starts(w, tw, tw - overlap):
             weights = np.outer(_feather(h, y, th, overlap), _feather(w, x, tw, overlap))
             yield (slice(y, y + th), slice(x, x + tw)), weights.astype(np.float32)
 

@@ -41,12 +41,15 @@ class CropSettings(Schedule):
     def __post_init__(self):
         super().__post_init__()
         checks.integer('the side of a crop', self.crop, least=8)
-        ok = len(self.sizes) and min(self.sizes) >= 8
-        checks.require(ok, 'sizes of at least 8', self.sizes)
+        ok = isinstance(self.sizes, tuple | list) and len(self.sizes)
+        checks.require(ok, 'sizes, such as (320, 480, 640)', self.sizes)
+        for size in self.sizes: checks.integer('a size', size, least=8)
         checks.number('joined', self.joined, least=0, most=1)
         checks.number('jitter', self.jitter, least=0)
-        ok = len(self.band) == 2 and 0 <= self.band[0] <= self.band[1]
+        ok = isinstance(self.band, tuple | list) and len(self.band) == 2
         checks.require(ok, 'the band as (least, largest)', self.band)
+        for width in self.band: checks.number('a width of the band', width, least=0)
+        checks.require(self.band[0] <= self.band[1], 'the band as (least, largest)', self.band)
 
 class Stage(NamedTuple):
     "A step of the ablation."

@@ -18,7 +18,7 @@ from torch import nn
 from ... import checks
 from ...learning.quality import confusion_matrix, label_scores
 from .classes import MATTING_CLASSES, class_index
-from .inputs import COLOR_MEAN, COLOR_STD
+from .inputs import COLOR_MEAN, COLOR_STD, window_starts
 from ..trimaps import check_trimap, resize_trimap
 from ...networks.core import StoredNet, check_device, evaluation, init_convolutions
 from ...networks.resnet import ResNetBody
@@ -61,12 +61,6 @@ class PooledClassifier(StoredNet):
     def logits(self, last): return self.linear(last.mean((2, 3)))
 
     def forward(self, x): return self.logits(self.maps(x)[-1])
-
-    def train(self, mode=True):
-        super().train(mode)
-        for m in self.body.modules() if self.lite else ():        # a trained body keeps its statistics
-            if isinstance(m, nn.BatchNorm2d): m.eval()
-        return self
 
     def start_body(self,
         small:SmallSuperpixelNet, # where the body comes from: of `imagenet_body`
@@ -161,12 +155,9 @@ def unknown_windows(
     size:int,           # pixels along a side; what stands out of the image is cut off
 ) -> list: # of (rows, columns), two slices
     "Windows with half overlap that hold an unknown pixel."
-    rows, columns = ([slice(k, min(k + size, n)) for k in _starts(n, size)] for n in unknown.shape)
+    rows, columns = ([slice(k, min(k + size, n)) for k in window_starts(n, size, max(size//2, 1))]
+                     for n in unknown.shape)
     return [(r, c) for r in rows for c in columns if unknown[r, c].any()]
-
-def _starts(n, size):
-    "Where windows begin along an axis of `n`."
-    return [0] if size >= n else [*range(0, n - size, max(size//2, 1)), n - size]
 
 # %% ../../../nbs/matting/14_semantic.trimap.ipynb #8526db02
 def scaled_activation(
