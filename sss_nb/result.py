@@ -249,9 +249,9 @@ class SoftSegments:
 
     def __repr__(self):
         h, w, n = self.alphas.shape
-        seconds = sum(self.timings.values())
+        seconds, refined = sum(self.timings.values()), f', refined by {self.refined}' if self.refined else ''
         return (f'SoftSegments({n} layers of {h} x {w} pixels, {self.params.name}, '
-                f'features: {self.feature_source}, {seconds:.1f} s)')
+                f'features: {self.feature_source}{refined}, {seconds:.1f} s)')
 
     def _repr_png_(self):
         file = BytesIO()
