@@ -531,7 +531,7 @@ def _tell_of(about, words, files, began, as_json):
 _TrimapFile = Annotated[Path | None, typer.Option(
     '--trimap', metavar='FILE', help='A grey picture: 255 the object, 0 what is not, 128 what is to be found out.')]
 _Tolerance = Annotated[int, typer.Option(
-    metavar='N', help='How far the greys of --trimap may be from 0, 128 and 255; more for JPEG, such as 40.')]
+    metavar='N', help='How far the greys of --trimap may be from 0, 128 and 255, 63 at most; for JPEG 40, say.')]
 _FromLayers = Annotated[str | None, typer.Option(
     metavar='N,N', help='In the place of a trimap: the layers that are the object, from 0.')]
 _Width = Annotated[float | None, typer.Option(

@@ -828,6 +828,7 @@ def test_layers_are_refined_by_weights(weights, tmp_path):
 
 def command(monkeypatch, *words):
     "tools/train_matting.py, in this process."
+    monkeypatch.syspath_prepend(ROOT/'tools')
     spec = importlib.util.spec_from_file_location('train_matting', ROOT/'tools/train_matting.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)

@@ -29,7 +29,6 @@ s. `full` is the network of Sun, Tang and Tai (2021) with crops of 320, for an a
         --device cuda --workers 8
 """
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -41,6 +40,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tqdm import tqdm
+from train_features import read_body
 
 from sss_nb.learning.composition import (
     Foreground,
@@ -71,7 +71,6 @@ from sss_nb.matting.semantic.training import (
 )
 from sss_nb.matting.semantic.trimap import MattingClassifier
 from sss_nb.networks.core import save_weights
-from sss_nb.networks.small import SmallSuperpixelNet, imagenet_body
 from sss_nb.pictures.files import write_atomic
 
 # A trained body learns at a tenth of the rate. Classes are learnt from more crops, as they are cheap. After forty steps
@@ -84,7 +83,6 @@ CONFIGS = dict(
     full=dict(body='resnet50', classes={}, classes_steps=50_000, classes_batch=16, windows=(320, 800),
               network=dict(steps=100_000, batch=16, crop=320, sizes=(320, 480, 640), band=(1., 30.))))
 READERS = dict(simd=simd_foregrounds, composition=composition1k_foregrounds, distinctions=distinctions646_foregrounds)
-BODY_SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
 TERMS = ('made mattes of sss_nb.learning.mattes alone (procedural; backgrounds procedural, or photographs of the '
          'package: public domain, CC0, CC BY); body: EfficientNet-Lite0 from ImageNet (Apache-2.0)')
 TEST_BAND, TEST_SEED = (2., 14.), 7      # of the photographs that are measured
@@ -143,12 +141,6 @@ def foregrounds(args, parser):
 
 # ------------------------------------------------------------------------------------------------- trainings
 
-def small_body(path, parser):
-    "A network with the ImageNet body."
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != BODY_SHA256: parser.error(f'expected the body with sha256 {BODY_SHA256}, got {found}')
-    return imagenet_body(SmallSuperpixelNet(), torch.load(path, weights_only=True))
-
 def built(name, args, stage=None):
     "A network of random weights, the same each time."
     config = CONFIGS[args.config]
@@ -159,7 +151,7 @@ def built(name, args, stage=None):
 def started(net, name, args, parser):
     "The network with the body of ImageNet, if there is one, in the order of memory that is fastest."
     if args.body and CONFIGS[args.config]['body'] == 'lite':
-        small = small_body(args.body, parser)
+        small = read_body(args.body, parser)
         if name == 'network': start_body(net, small)
         else: net.start_body(small)
     return net.to(memory_format=torch.channels_last)

@@ -46,7 +46,7 @@ def random_crop(
 # %% ../../nbs/learning/04a_crops.ipynb #aa8a8910
 def color_jitter(
     image:np.ndarray, # (h, w, 3) float32 in [0, 1]
-    amount:float,     # j, largest change; 0: none
+    amount:float,     # j, largest change of saturation and contrast; of brightness half of it; 0: none
     rng:np.random.Generator,
 ) -> np.ndarray: # float32 in [0, 1]
     "Another saturation, contrast and brightness."

@@ -49,11 +49,11 @@ class Settings(Schedule):
     superpixels:int = 400         # superpixels asked for in a whole image
     scale:tuple = (.75, 1.5)      # smallest and largest random enlargement
     flip:bool = True              # left and right, at random
-    jitter:float = .2             # largest change of brightness, contrast and saturation; 0: none
+    jitter:float = .2             # largest change of saturation and contrast; of brightness half of it
 
     def __post_init__(self):
         super().__post_init__()
-        checks.positive('superpixels', self.superpixels)
+        checks.integer('superpixels', self.superpixels, least=1)
         for key in ('jitter', 'near'): checks.number(key, getattr(self, key), least=0)
         checks.one_of('loss', self.loss, ('superpixel', 'pixel'))
         ok = len(self.crop) == 2 and min(self.crop) > 0
