@@ -106,7 +106,7 @@ PAPER = replace(
     cluster_method='kmeans', constrained_weight=1., clean=None, smooth=False, relaxed_floor=1e-10)
 STABLE = replace(
     OFFICIAL, name='stable', cluster_method='axes', constrained_floor=2e-3, grouping='tree', clean=None,
-    relaxed_floor=1e-3, snap=.02, method='auto')
+    relaxed_floor=1e-3, snap=.02, method='auto', semantic_b=.1, sigma_s=.005)
 
 # %% ../nbs/09_params.ipynb #72cfea0a
 PRESETS = dict(stable=STABLE, official=OFFICIAL, paper=PAPER)

