@@ -61,6 +61,8 @@ case "$*" in
   *setuptools*) reach tools;;
   *--require-hashes*) reach solver; mkdir -p "$(dirname "$0")/../lib/python3.12/site-packages/dolfinx_solver";;
   *--index-url*) reach torch;;
+  *" uv") [ ! -e uv ] || cp uv "$(dirname "$0")/uv";;
+  *"config get"*) [ ! -e "config-${@: -1}" ] || cat "config-${@: -1}";;
   *" -e "*) reach packages
     echo "${PETSC_DIR:-}${PETSC_ARCH:-}${SLEPC_DIR:-}${MPICC:-}${MPI4PY_LIBMPI:-}${PYTHONPATH:-}" >> inherited;;
   *) reach packages-of-a-copy; echo "$*" >> copied;;
@@ -327,3 +329,48 @@ def test_torch_without_cuda_where_there_is_no_gpu(wheel, index, gpu, asked, step
     done = make_env(wheel, TORCH=asked)
     assert done.returncode == 0 and calls(wheel) == ['venv', 'tools', 'solver', *steps]
     assert said in done.stdout and done.stdout.index(said) < done.stdout.index('Python packages')
+
+# ----------------------------------------------------------------------------------------------------- uv
+
+UV = r'''#!/bin/bash
+echo "uv $*" >> calls; echo "${UV_DEFAULT_INDEX:-} ${UV_FIND_LINKS:-} ${SSL_CERT_FILE:-}" >> asked
+[ ! -e uv-hangs ] || { echo $$ > child; exec sleep 300; }
+[ ! -e uv-fails ] || { echo "error: no index"; exit 2; }
+'''
+
+@pytest.fixture
+def with_uv(wheel):
+    (wheel/'uv').write_text(UV)
+    (wheel/'uv').chmod(0o755)
+    return wheel
+
+def test_uv_installs_the_packages(with_uv):
+    "uv gets what pip would, and pip does not install them once more; the second time nothing is done."
+    done = make_env(with_uv)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = (with_uv/'calls').read_text().splitlines()
+    assert re.fullmatch(r'uv pip install --python .* -e \.\[dev\]', asked[-1]) and 'packages' not in asked
+    again = make_env(with_uv)
+    assert again.stdout == '' and (with_uv/'calls').read_text().splitlines() == asked
+
+def test_uv_asks_where_pip_asks(with_uv):
+    "An index, a folder of wheels and a certificate that pip was told of are uv's, too."
+    (with_uv/'wheels').mkdir()
+    for name, said in (('index-url', 'https://mirror/simple'), ('find-links', with_uv/'wheels'), ('cert', '/ca.pem')):
+        (with_uv/f'config-global.{name}').write_text(f'{said}\n')
+    assert make_env(with_uv, SSL_CERT_FILE='').returncode == 0
+    assert (with_uv/'asked').read_text().split() == ['https://mirror/simple', str(with_uv/'wheels'), '/ca.pem']
+
+def test_pip_takes_over_from_uv(with_uv):
+    (with_uv/'uv-fails').touch()
+    done = make_env(with_uv)
+    assert done.returncode == 0 and calls(with_uv)[-1] == 'packages'
+    assert 'error: no index' in (with_uv/'.venv-log/packages.log').read_text()
+
+def test_an_interrupted_uv_is_not_followed_by_pip(with_uv):
+    (with_uv/'uv-hangs').touch()
+    process, child = started(with_uv)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130 and 'packages' not in calls(with_uv)
+    (with_uv/'uv-hangs').unlink()
+    assert make_env(with_uv).returncode == 0
