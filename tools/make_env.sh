@@ -348,8 +348,8 @@ wheel_way() {
       "Name a Python with PYTHON=/path/to/python, or take PETSC=conda or PETSC=source."
   }
   say "Making the environment in $env_dir with pip; PETSc and SLEPc from a binary wheel"
-  say "  ($others). Some four minutes, most of them for torch. Ctrl-C is safe: the next run"
-  say "  goes on with the step that was interrupted. Logs: $log_dir"
+  say "  ($others). One to four minutes, most of them for torch. Ctrl-C is safe: the next"
+  say "  run goes on with the step that was interrupted. Logs: $log_dir"
   need_gb 3 '.stamp-*'
   mkdir -p "$env_dir"
   step venv "wheel-$(digest constraints.txt)" "virtual environment of $python" make_venv
