@@ -94,7 +94,7 @@ TEST_BAND, TEST_SEED = (2., 14.), 7      # of the photographs that are measured
 def kept(mattes, path):
     "Colours, alpha and background of made mattes as bytes (n, h, w, 7), in a file that is made once."
     if not path.exists():
-        part = path.with_suffix('.part')
+        part = path.with_suffix(f'.{os.getpid()}.part')     # two trainings may begin at once
         with open(part, 'wb') as file:
             np.lib.format.write_array_header_1_0(file, dict(
                 descr='|u1', fortran_order=False, shape=(len(mattes), *mattes.size, 7)))
