@@ -61,7 +61,7 @@ case "$*" in
   *setuptools*) reach tools;;
   *--require-hashes*) reach solver; mkdir -p "$(dirname "$0")/../lib/python3.12/site-packages/dolfinx_solver";;
   *--index-url*) reach torch;;
-  *" uv") [ ! -e uv ] || cp uv "$(dirname "$0")/uv";;
+  *" uv") [ -e uv ] && cp uv "$(dirname "$0")/uv";;
   *"config get"*) [ ! -e "config-${@: -1}" ] || cat "config-${@: -1}";;
   *" -e "*) reach packages
     echo "${PETSC_DIR:-}${PETSC_ARCH:-}${SLEPC_DIR:-}${MPICC:-}${MPI4PY_LIBMPI:-}${PYTHONPATH:-}" >> inherited;;

@@ -217,12 +217,11 @@ system_packages() {
 }
 
 pip() { "$env_dir/bin/python" -m pip --disable-pip-version-check "$@"; }
-# uv installs what pip would, six times as fast. Where it cannot be had, or cannot do it, pip does.
+# uv installs what pip would, five times as fast. Where it cannot be had, or cannot do it, pip does.
 asked_of_pip() { pip config get "global.$1" 2>/dev/null || true; }
 with_uv() {
   local uv=$env_dir/bin/uv index links cert
   [ -x "$uv" ] || pip install --only-binary :all: -c constraints.txt uv || return 1
-  [ -x "$uv" ] || return 1
   index=${PIP_INDEX_URL:-$(asked_of_pip index-url)} links=${PIP_FIND_LINKS:-$(asked_of_pip find-links)}
   cert=${PIP_CERT:-$(asked_of_pip cert)}
   export UV_SYSTEM_CERTS=true    # as pip does

@@ -68,15 +68,18 @@ def between(first, second, share=SHARE):
     "Weights on the line from one network to another."
     return {name: ((1 - share)*first[name].double() + share*t.double()).to(t.dtype) for name, t in second.items()}
 
+def first_round(folder, start):
+    "The network after the first round, or the one that took its place."
+    if start: return load_weights(start)
+    load_checkpoint(folder/'1/last.pt', net := NETWORKS['small']())
+    return net
+
 def write(net, name, folder, start=None):
     "The weights of the last step; of `small`, those between the last steps of its rounds."
-    last, terms = folder, TERMS
-    if name == 'small':
-        first = load_weights(start) if start else NETWORKS[name]()
-        if not start: load_checkpoint(folder/'1/last.pt', first)
-        last, terms = folder/'2', TERMS + BODY_TERMS
+    small = name == 'small'
+    last, terms = (folder/'2', TERMS + BODY_TERMS) if small else (folder, TERMS)
     load_checkpoint(last/'last.pt', net)
-    if name == 'small': net.load_state_dict(between(first.state_dict(), net.state_dict()))
+    if small: net.load_state_dict(between(first_round(folder, start).state_dict(), net.state_dict()))
     watched = [e for e in read_log(last) if 'validation_auc' in e][-1]
     about = dict(settings=SETTINGS[name].__dict__, validation=watched, card='data/weights/README.md')
     path = save_weights(net, folder/f'{name}.safetensors', data=terms, **about)
