@@ -244,6 +244,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'sss_nb.constrained._one_hot': ('constrained.html#_one_hot', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._part_of_system': ('constrained.html#_part_of_system', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._remain': ('constrained.html#_remain', 'sss_nb/constrained.py'),
+                                    'sss_nb.constrained._residual': ('constrained.html#_residual', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._right_side': ('constrained.html#_right_side', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._whole_system': ('constrained.html#_whole_system', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._without_faded': ('constrained.html#_without_faded', 'sss_nb/constrained.py'),

@@ -8,6 +8,7 @@ __all__ = ['solve_layers', 'weighted_grams', 'PairProducts', 'reweighted_step', 
 
 # %% ../nbs/06c_constrained.ipynb #c44fa78d
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -22,10 +23,12 @@ from .sparsity import sparsity_weights
 def solve_layers(
     A:np.ndarray, # (K, m, m) symmetric positive definite blocks, the last one of the layer that is eliminated
     b:np.ndarray, # (K - 1, m) right-hand sides
+    residual=None,# of y: what y leaves of b, (K - 1, m), where the blocks are rough; None: no correction
 ) -> np.ndarray:  # (K - 1, m) solution y
     """Solve (blockdiag(A_1 .. A_{K-1}) + (1 1') (x) A_K) y = b by block elimination.
 
-    Raises LinAlgError if one of the first K - 1 blocks is not positive definite.
+    With `residual`, y is corrected once (iterative refinement; Wilkinson 1963, ch. 3). Raises LinAlgError if one of the
+    first K - 1 blocks is not positive definite.
 
     >>> solve_layers(np.array([[[1.]], [[2.]], [[1.]]]), np.array([[2.], [1.]])).ravel()
     array([1., 0.])
@@ -34,8 +37,10 @@ def solve_layers(
     def solve(a, r): return cho_solve(cho_factor(a), np.column_stack([r, np.eye(m)]))
     with ThreadPoolExecutor(usable_cores()) as pool: solved = np.stack(list(pool.map(solve, A[:-1], b)))
     alone, inverse = solved[:, :, 0], solved[:, :, 1:]         # A_k^-1 b_k and A_k^-1
-    total = np.linalg.solve(np.eye(m) + inverse.sum(0) @ A[-1], alone.sum(0))
-    return alone - inverse @ (A[-1] @ total)
+    coupling = np.eye(m) + inverse.sum(0) @ A[-1]
+    def coupled(alone): return alone - inverse @ (A[-1] @ np.linalg.solve(coupling, alone.sum(0)))
+    y = coupled(alone)
+    return y if residual is None else y + coupled(np.einsum('kij,kj->ki', inverse, residual(y)))
 
 # %% ../nbs/06c_constrained.ipynb #bd3c8ea6
 def weighted_grams(
@@ -99,7 +104,19 @@ def _part_of_system(E, alpha, gamma, factor, floor):
     u, v = factor*u, factor*v
     return weighted_grams(E, u + v), _right_side(E, u, v)
 
+def _layers(E, Y):
+    "(n, K) alphas at the rows of E: those of the coefficients Y, and the last, which is 1 minus the others."
+    alpha = E @ np.pad(Y, ((0, 0), (0, 1)))
+    alpha[:, -1] = 1 - alpha.sum(1)
+    return alpha
+
 def _right_side(E, u, v): return v[:, :-1].T @ E + u[:, -1] @ E
+
+def _residual(E, lam, u, v, y):
+    "What coefficients y (K - 1, m) leave of the right-hand sides: minus half the gradient."
+    alpha = _layers(E, y.T)
+    pull = v*(1 - alpha) - u*alpha
+    return (pull[:, :-1] - pull[:, -1:]).T @ E - lam*(y + y.sum(0))
 
 def _whole_system(E, alpha, gamma, factor, floor, parts, pool):
     "The blocks and right-hand sides of all pixels, which are added up part by part in their order."
@@ -118,7 +135,7 @@ def reweighted_step(
     floor:float=1e-10,# smallest base of the weights' power
     scale:float=1.,   # pixels of the image for each pixel used
     parts:int=8,      # parts of the pixels that threads may take
-    products:PairProducts=None, # of this E, for blocks in single precision, without parts; None: double precision
+    products:PairProducts=None, # of this E, for blocks in single precision, with a correction; None: double precision
 ) -> np.ndarray:      # (m, K - 1) coefficients of all layers but the last, which is 1 minus the others
     """One step of the iterative reweighting (sec. 3.4); Levin et al. (2008) call it a step of Newton's method.
 
@@ -130,19 +147,14 @@ def reweighted_step(
     """
     factor = scale*weight**gamma
     with threadpool_limits(1, 'blas'), ThreadPoolExecutor(usable_cores()) as pool:
-        if products is None: A, b = _whole_system(E, alpha, gamma, factor, floor, parts, pool)
-        else:
-            u, v = (factor*x for x in sparsity_weights(alpha, gamma, floor))
-            A, b = products.grams(u + v, pool), _right_side(E, u, v)
-        return solve_layers(A + np.diag(lam), b).T
+        if products is None:
+            A, b = _whole_system(E, alpha, gamma, factor, floor, parts, pool)
+            return solve_layers(A + np.diag(lam), b).T
+        u, v = (factor*x for x in sparsity_weights(alpha, gamma, floor))
+        A = products.grams(u + v, pool) + np.diag(lam)
+        return solve_layers(A, _right_side(E, u, v), partial(_residual, E, lam, u, v)).T
 
 # %% ../nbs/06c_constrained.ipynb #d0eb1416
-def _layers(E, Y):
-    "(n, K) alphas at the rows of E: those of the coefficients Y, and the last, which is 1 minus the others."
-    alpha = E @ np.pad(Y, ((0, 0), (0, 1)))
-    alpha[:, -1] = 1 - alpha.sum(1)
-    return alpha
-
 def _remain(alpha, drop_below):
     "Which layers' largest |alpha| is above the bound."
     return np.abs(alpha).max(0) > drop_below

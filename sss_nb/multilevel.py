@@ -47,6 +47,8 @@ def affine_basis(
     return B[:, np.flatnonzero(R.any(1).ravel())]
 
 # %% ../nbs/05d_multilevel.ipynb #5da10d85
+_SAME = 1e-8    # tolerance below which rounding does not show in the layers
+
 def best_combinations(
     small:sp.csr_array, # (M, M), B' L B
     n:int,              # how many, less than M
@@ -54,7 +56,7 @@ def best_combinations(
 ) -> tuple[np.ndarray, np.ndarray]: # Ritz values (n,), unit vectors (M, n)
     "Eigenvectors of the small matrix, each process for itself."
     block = 16 if small.shape[0] > max(20*n, 200) else None    # tried 1 to 32 on 4800 unknowns: the fastest
-    return smallest_eigenpairs((small + small.T)/2, n, which=which, tol=1e-2, shift=-1e-2, block=block,
+    return smallest_eigenpairs((small + small.T)/2, n, which=which, tol=_SAME, shift=-1e-2, block=block,
                                comm=PETSc.COMM_SELF)
 
 # %% ../nbs/05d_multilevel.ipynb #748688b6

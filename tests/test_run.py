@@ -43,8 +43,7 @@ def test_two_processes_find_the_same_layers(photo, alone):
     assert done.returncode == 0, done.stderr
     two = SoftSegments.load(photo.parent/'two')
     assert two.alphas.shape == alone.alphas.shape and two.feature_source == alone.feature_source
-    difference = np.abs(two.alphas - alone.alphas)      # rounding, and so the kind of processor, moves the worst pixel
-    assert difference.max() < 3e-3 and difference.mean() < 1e-4
+    assert np.abs(two.alphas - alone.alphas).max() < 1e-4
     assert np.array_equal(two.superpixels, alone.superpixels)
 
 def test_a_picture_no_larger_than_the_working_size(photo):
@@ -53,7 +52,7 @@ def test_a_picture_no_larger_than_the_working_size(photo):
         done = run(photo, photo.parent/f'whole{n}', '--working-pixels', '90000', processes=n)
         assert done.returncode == 0, done.stderr
     one, two = (SoftSegments.load(photo.parent/f'whole{n}').alphas for n in (1, 2))
-    assert np.abs(one - two).max() < 3e-3 and np.abs(one - two).mean() < 1e-4
+    assert np.abs(one - two).max() < 1e-4
 
 def test_the_same_bits_twice(photo, alone):
     "On the fast way, in two processes that know nothing of each other, with another number of threads."
