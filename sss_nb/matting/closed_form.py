@@ -88,9 +88,10 @@ def solve_matte(
     reach:int=2,        # pixels that L joins: twice the windows' radius
     rtol:float=1e-7,    # as in `matte_solver`
     max_it:int=10_000,
+    known:np.ndarray=None, # (h, w) bool, what is not solved for; None: where CG begins with 0 or 1
 ) -> tuple:             # (h, w) in [0, 1], iterations
     "The matte that solves the system, clipped. Raises ConvergenceError when the tolerance is not met."
-    known = np.isin(trimap, (0, 1))
+    if known is None: known = np.isin(trimap, (0, 1))
     near = np.flatnonzero(maximum_filter(~known, 2*reach + 1))
     matte = np.array(trimap, dtype=np.float64).ravel()
     x = PETSc.Vec().createWithArray(matte[near], comm=PETSc.COMM_SELF)

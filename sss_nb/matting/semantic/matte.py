@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import checks
+from .guided import TRUST, guided_matte
 from .network import Matte, SemanticMattingNet, predict_matte
 from .trimap import MattingClassifier, semantic_trimap
 from ...networks.core import load_weights
@@ -58,23 +59,26 @@ def semantic_matting(
     windows=None,         # of the semantic trimap, in pixels along a side; None: what the classifier's file says
     tile:int=1024,        # largest side of what goes through the network at once
     device='cpu',         # where the networks run, or 'auto'
+    trust:float=TRUST,    # in alpha as a guess, see `guided_matte`; None: the network's own, as in the paper
 ) -> Matte:               # alpha, both colours, and the weights of gradients
-    """Semantic image matting (Sun et al. 2021), with trained weights.
+    """Semantic image matting (Sun et al. 2021), with trained weights, guiding closed-form matting.
 
-    Raises what `read_trained`, `semantic_trimap` and `predict_matte` raise.
+    Raises what `read_trained`, `semantic_trimap`, `predict_matte` and `guided_matte` raise.
     """
     trained = weights if isinstance(weights, Trained) else read_trained(weights)
     semantic = None
     if trained.network.semantic:
         sizes = windows or trained.classifier.about.get('windows', WINDOWS)
         semantic = semantic_trimap(trained.classifier, image, trimap, sizes, device)
-    return predict_matte(trained.network, image, trimap, semantic, tile=tile, device=device)
+    found = predict_matte(trained.network, image, trimap, semantic, tile=tile, device=device)
+    if trust is None: return found
+    return found._replace(alpha=guided_matte(image, trimap, found.alpha, trust, tile=tile))
 
 def semantic_matte(
     image:np.ndarray,  # (h, w, 3) float64 in [0, 1], RGB; h and w at least 32
     trimap:np.ndarray, # (h, w), 0 background, .5 unknown, 1 foreground
     weights=None,      # a folder, as for `read_trained`
-    **options,         # windows, tile, device
+    **options,         # windows, tile, device, trust
 ) -> np.ndarray:       # (h, w) in [0, 1]
     "The alphas of `semantic_matting` alone. Raises as that does, and ValueError for no weights."
     todo = 'weights=FOLDER; tools/train_matting.py trains some'

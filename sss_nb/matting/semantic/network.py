@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLANS', 'ResNetEncoder', 'LiteEncoder', 'AtrousPyramid', 'MattingOutput', 'Decoder', 'Heads', 'Plan',
-           'SemanticMattingNet', 'start_body', 'Matte', 'predict_matte']
+           'SemanticMattingNet', 'start_body', 'tiles', 'Matte', 'predict_matte']
 
 # %% ../../../nbs/matting/12_semantic.network.ipynb #3ed04758
 from typing import NamedTuple
@@ -230,7 +230,7 @@ def _feather(n, start, tile, overlap):
     ramp = np.clip((np.arange(tile) + .5 - overlap/4)/max(overlap/2, .5), 0, 1)
     return (ramp if start else 1)*(ramp[::-1] if start + tile < n else np.ones(tile))
 
-def _tiles(shape, tile, overlap):
+def tiles(shape, tile, overlap):
     "(slices of rows and columns, weights) of each tile."
     (h, w), (th, tw) = shape, (min(tile, n) for n in shape)
     for y in window_starts(h, th, th - overlap):
@@ -301,7 +301,7 @@ def _run_tiles(net, x, s, whole, unknown, sizes, device):
     "The ten maps of the network (10, rows, columns), from tiles; NaN where no tile was run."
     shape = x.shape[1:]
     total, weight = np.zeros((10, *shape), np.float32), np.zeros(shape, np.float32)
-    for where, w in _tiles(shape, *sizes):
+    for where, w in tiles(shape, *sizes):
         if not unknown[where].any(): continue
         out = net(_batch(x, device, where), _batch(s, device, where), whole)
         total[:, *where] += w*torch.cat(out, 1)[0].cpu().numpy()
