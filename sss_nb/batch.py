@@ -304,12 +304,10 @@ def _check_refining(refine, weights):
     checks.require(refine is not None, 'a method to refine layers by, beside weights', 'none', "refine='semantic'")
     from sss_nb.matting.refine import REFINE_METHODS
     checks.one_of('refine', refine, REFINE_METHODS)
-    both = (refine == 'semantic') == (weights is not None)
-    got = f'{refine!r} with{"out"*(weights is None)} weights'
-    checks.require(both, "weights, a folder, for refine='semantic' and for no other", got, 'see `refine_layers`')
-    if weights is not None:
-        from sss_nb.matting.semantic.matte import read_trained
-        read_trained(weights)
+    if weights is None: return
+    checks.require(refine == 'semantic', "weights for refine='semantic'", f'for {refine!r}', 'see `refine_layers`')
+    from sss_nb.matting.semantic.matte import read_trained
+    read_trained(weights)
 
 def _checked(features, params, layers, formats, everything, max_size, fit):
     "What is wanted of each photograph, for `segment_file`. Raises ValueError."

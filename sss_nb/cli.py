@@ -279,14 +279,11 @@ _Workers = Annotated[int | None, typer.Option(
 _Refine = Annotated[Literal['closed-form', 'information-flow', 'semantic'] | None, typer.Option(
     help='Find the soft outline of each layer again, by this method of matting.')]
 _Weights = Annotated[Path | None, typer.Option(
-    metavar='DIR', help='For the method semantic. None ship; tools/train_matting.py of a checkout trains some.')]
+    metavar='DIR', help='For the method semantic, in the place of those that ship; tools/train_matting.py makes some.')]
 _Scheduler = Annotated[str | None, typer.Option(metavar='ADDRESS', help='Of a Dask scheduler with its own workers.')]
 
 def _check_weights(option, method, weights):
     "Raise ValueError or OSError for weights that are missing, damaged or of no use."
-    if method == 'semantic' and weights is None:
-        raise ValueError(f'expected --weights DIR for {option} semantic, got none; '
-                         'none ship, tools/train_matting.py of a checkout trains some')
     if weights is None: return
     if method != 'semantic': raise ValueError(f'expected {option} semantic for --weights, got {method or "none"}')
     from sss_nb.matting.semantic.matte import read_trained
@@ -539,7 +536,7 @@ _Width = Annotated[float | None, typer.Option(
     'of the longer side; else 0.01.')]
 _MatteMethod = Annotated[
     Literal['closed-form', 'information-flow', 'knn', 'random-walk', 'learning-based', 'semantic'],
-    typer.Option(metavar='NAME', help='Of matting: closed-form, information-flow, semantic, which needs --weights, or '
+    typer.Option(metavar='NAME', help='Of matting: closed-form, information-flow, semantic, which is a network, or '
                  'those of pymatting: knn, random-walk, learning-based.')]
 _Cutout = Annotated[Path | None, typer.Option(
     metavar='FILE', help='The object too, as `sss pick` writes it: .png, .tif, .psd, .psb, .ora or .npz.')]
@@ -648,7 +645,7 @@ def _matte(
 
 def _alpha(image, trimap, method, weights, device):
     from sss_nb.matting.matte import matte
-    return matte(image, trimap, method, **(dict(weights=weights, device=device) if weights else {}))
+    return matte(image, trimap, method, **(dict(weights=weights, device=device) if method == 'semantic' else {}))
 
 # %% ../nbs/plumbing/cli.ipynb #8f880989
 class _Edits(NamedTuple):

@@ -305,13 +305,13 @@ def test_every_data_file_is_registered():
     weights = {f for f in files if f.endswith('.safetensors')}
     assert files - documents - weights == {about['file'] for about in REGISTRY.values()}
 
-WEIGHTS = sorted((ROOT/'data/weights').glob('*.safetensors'))
+WEIGHTS = sorted((ROOT/'data/weights').rglob('*.safetensors'))
 
-def test_weights_have_a_card():
-    "Each weight file is small, and the model card tells it by its sha256."
-    card = (ROOT/'data/weights/README.md').read_text(encoding='utf-8')
-    assert WEIGHTS
-    for p in WEIGHTS:
+@pytest.mark.parametrize('folder', sorted({p.parent for p in WEIGHTS}), ids=lambda p: p.name)
+def test_weights_have_a_card(folder):
+    "What a folder holds is small, and its model card tells each file by its sha256."
+    card, files = (folder/'README.md').read_text(encoding='utf-8'), sorted(folder.glob('*.safetensors'))
+    for p in files:
         assert p.stat().st_size < 10e6, p.name
         assert f'`{p.name}`' in card and hashlib.sha256(p.read_bytes()).hexdigest() in card, p.name
     for heading in ('Data and terms', 'Training', 'Measured quality', 'Limits'): assert f'## {heading}' in card, heading

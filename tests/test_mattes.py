@@ -274,7 +274,7 @@ def test_colors_of_one_value():
 
 BAD_REFINE = {
     'method': (dict(method='poisson'), "one of 'closed-form', 'information-flow', 'semantic'"),
-    'weights': (dict(method='semantic', image=IMAGE), 'weights'), 'no image': ({}, 'image='),
+    'no image': ({}, 'image='),
     'size': (dict(image=IMAGE[:20]), 'of the size 20x40'), 'pixels': (dict(image=IMAGE, width=4), 'below 0.5'),
     'negative': (dict(image=IMAGE, width=-.1), 'at least 0'), 'nan': (dict(image=IMAGE*np.nan), 'finite')}
 

@@ -11,6 +11,8 @@ from house import ROOT
 from scipy.spatial import cKDTree
 from torch import nn
 
+from sss_nb.affinity.matting import matting_affinity
+from sss_nb.laplacian import graph_laplacian
 from sss_nb.learning.composition import Foreground
 from sss_nb.learning.datasets import Sample
 from sss_nb.learning.engine import load_checkpoint, read_checkpoint, run_training
@@ -34,6 +36,7 @@ from sss_nb.matting.semantic.gradient import (
     gradient_parts,
     spatial_gradient,
 )
+from sss_nb.matting.semantic.guided import guided_matte
 from sss_nb.matting.semantic.inputs import (
     SIGMAS,
     TRAINING_SIDE,
@@ -779,17 +782,35 @@ def weights(tmp_path_factory):
 
 def test_matte_of_weights_is_that_of_its_parts(weights):
     image, trimap, _ = scene()
-    found, trained = matte(image, trimap, 'semantic', weights=weights), read_trained(weights)
+    found, trained = matte(image, trimap, 'semantic', weights=weights, trust=None), read_trained(weights)
     S = semantic_trimap(trained.classifier, image, trimap)
     assert np.array_equal(found, predict_matte(trained.network, image, trimap, S).alpha)
     assert np.array_equal(found[trimap != .5], trimap[trimap != .5]) and found[trimap == .5].std() > 0
-    assert np.array_equal(found, semantic_matte(image, trimap, trained)) and read_trained(weights) is trained
+    assert np.array_equal(found, semantic_matte(image, trimap, trained, trust=None))
+    assert read_trained(weights) is trained, 'read once'
+    guided = semantic_matte(image, trimap, trained, trust=.01)
+    assert np.array_equal(guided, guided_matte(image, trimap, found, .01)) and not np.allclose(guided, found)
+
+def test_guided_matte_solves_its_system():
+    "The same as a dense solve of (L + lambda D_K + D_tau) alpha = lambda D_K T + D_tau g; the guess holds with trust."
+    image, trimap, _ = scene()
+    image, trimap = image[:24, :30], np.full((24, 30), .5)
+    trimap[:, :4], trimap[:, -4:] = 1, 0
+    guess = np.random.default_rng(0).uniform(size=trimap.shape)
+    trust = .05*(.1 + .9*(2*guess - 1)**2)*(trimap == .5)
+    held, wanted = 100.*(trimap != .5) + trust, 100.*(trimap == 1) + trust*guess
+    L = graph_laplacian(matting_affinity(image)).toarray()
+    dense = np.linalg.solve(L + np.diag(held.ravel()), wanted.ravel()).reshape(trimap.shape)
+    found = guided_matte(image, trimap, guess, .05, rtol=1e-10)
+    assert np.allclose(found, np.where(trimap == .5, dense.clip(0, 1), trimap), atol=1e-6)
+    assert np.allclose(guided_matte(image, trimap, guess, 1e7), np.where(trimap == .5, guess, trimap), atol=1e-2)
+    sure = np.round(guess)      # a guess of 0 or 1 is no known pixel
+    assert not np.allclose(guided_matte(image, trimap, sure, .05), np.where(trimap == .5, sure, trimap), atol=.1)
 
 def test_matte_of_weights_tells_what_is_missing(weights, tmp_path):
     image, trimap, _ = scene()
     def refused(folder, error, words):
         with pytest.raises(error, match=words): matte(image, trimap, 'semantic', weights=folder)
-    refused(None, ValueError, 'folder of weights')
     refused(tmp_path/'none', FileNotFoundError, 'none')
     refused(tmp_path, FileNotFoundError, 'network')
     (tmp_path/NETWORK).write_bytes((weights/NETWORK).read_bytes())

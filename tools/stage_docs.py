@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS, OUT = ROOT/'nbs', ROOT/'_proc/source'
 PAGES = {'CONTRIBUTING.md': 'project/contributing.md', 'CHANGELOG.md': 'project/changelog.md',
          'data/README.md': 'project/data.md', 'data/weights/README.md': 'project/weights.md',
-         'README.md': 'nbs/index.ipynb'}
+         'data/weights/matting/README.md': 'project/matting_weights.md', 'README.md': 'nbs/index.ipynb'}
 SHELVES = ('figures', 'tutorials', 'benchmarks')                    # of nbs; every other folder is a wing
 WINGS = ('pictures', 'networks', 'learning', 'layers', 'matting', 'views', 'plumbing')  # those that are there first
 NO_MODULE = {'plumbing': 'The guards at the edges, folders of photographs, the command line, the explorer, and '

@@ -254,8 +254,9 @@ def methods(args, parser):
         args.seed = int(seed)
         classifier = trained('classifier', args, parser) if STAGES[stage].semantic else None
         pair = Trained(trained('network', args, parser, stage), classifier)
-        found[folder.parent.name] = partial(semantic_matte, weights=pair, device=args.device,
-                                            windows=CONFIGS[args.config]['windows'])
+        way = partial(semantic_matte, weights=pair, device=args.device, windows=CONFIGS[args.config]['windows'])
+        found[folder.parent.name] = partial(way, trust=None)
+        if stage in args.guided.split(','): found[f'{stage}-guided-{seed}'] = way
     return found
 
 def test_photographs(args):
@@ -331,6 +332,7 @@ def main():
     parser.add_argument('--test-size', type=int, default=320)
     parser.add_argument('--band', type=float, default=1, help='how much wider the trimaps are that are measured on')
     parser.add_argument('--methods', default='closed-form', help='others to measure, such as closed-form,knn')
+    parser.add_argument('--guided', default='basic,gradient', help='stages to measure as guesses, too (guided_matte)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--seeds', default='0', help='of the ablation: 0,1,2')
     parser.add_argument('--device', default='cpu')

@@ -36,21 +36,21 @@ def _of_pymatting(method):
     return getattr(library, THEIRS[method])
 
 # %% ../../nbs/matting/06_matte.ipynb #78fc4af7
-MATTE_METHODS = (*OURS, *THEIRS)      # those that need no weights
+MATTE_METHODS = (*OURS, *THEIRS)      # those without a network
 
 def matte(
     image:np.ndarray,         # (h, w, 3) float64 in [0, 1], RGB
     trimap:np.ndarray,        # (h, w): 0 background, 1 foreground, .5 unknown
     method:str='closed-form', # one of MATTE_METHODS, or 'semantic'
     **options,                # of the method's function: `closed_form_matte`, `pymatting.estimate_alpha_knn`, ...;
-                              # 'semantic' needs weights, a folder
+                              # weights of 'semantic', a folder in the place of those that ship
 ) -> np.ndarray:              # (h, w) in [0, 1]
     """The matte that a trimap and a method give.
 
     Raises ValueError for an unknown method, a trimap of another size, or one without known foreground, background or
     unknown pixels; TypeError or ValueError for anything that is not an image; ImportError if pymatting is asked for
     and not installed; ConvergenceError (ours) or ValueError (pymatting's) when the solver does not converge; and for
-    'semantic', ValueError or FileNotFoundError for no weights, or damaged ones."""
+    'semantic', FileNotFoundError or ValueError for weights that are not there or damaged."""
     checks.one_of('the method', method, (*MATTE_METHODS, *SEMANTIC))
     image = checks.image(image)
     check_trimap(trimap, image.shape[:2])

@@ -65,7 +65,7 @@ def refine_layers(
     method:str='closed-form', # one of REFINE_METHODS
     image:np.ndarray=None,    # (h, w, 3) float64 in [0, 1], RGB; None: that of `segments`
     width:float=WIDTH,        # of the band beside soft pixels, a share of the longer side, below .5
-    **options,                # of the method's function, as in `matte`; 'semantic' needs weights, a folder
+    **options,                # of the method's function, as in `matte`; weights of 'semantic', a folder
 ): # the same with other alphas: SoftSegments, or (h, w, n)
     """Layers whose soft outlines are found again, each from its own trimap, by a method of matting.
 

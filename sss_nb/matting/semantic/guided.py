@@ -25,7 +25,7 @@ def trust_in(
     return trust*(_LEAST + (1 - _LEAST)*(2*guess - 1)**2)
 
 # %% ../../../nbs/matting/17a_semantic.guided.ipynb #a9ec7798
-TRUST = 3e-4 # tried .0001 to .01 on made mattes of the validation
+TRUST = 1e-3 # tried .0001 to .003 on made mattes of the validation
 
 def guided_matte(
     image:np.ndarray,     # (h, w, 3) float64 in [0, 1], RGB
