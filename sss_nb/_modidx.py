@@ -1209,6 +1209,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'sss_nb/matting/semantic/gradient.py')},
             'sss_nb.matting.semantic.guided': { 'sss_nb.matting.semantic.guided._checked_guess': ( 'matting/semantic.guided.html#_checked_guess',
                                                                                                    'sss_nb/matting/semantic/guided.py'),
+                                                'sss_nb.matting.semantic.guided._in_tiles': ( 'matting/semantic.guided.html#_in_tiles',
+                                                                                              'sss_nb/matting/semantic/guided.py'),
                                                 'sss_nb.matting.semantic.guided._solved': ( 'matting/semantic.guided.html#_solved',
                                                                                             'sss_nb/matting/semantic/guided.py'),
                                                 'sss_nb.matting.semantic.guided.guided_matte': ( 'matting/semantic.guided.html#guided_matte',

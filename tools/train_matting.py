@@ -169,11 +169,11 @@ def started(net, name, args, parser, folder):
     return net.to(memory_format=torch.channels_last)
 
 def trained(name, args, parser, stage=None):
-    "The best weights of a training."
-    folder = args.folder/(f'{stage}-{args.seed}' if stage else name)
-    if not (folder/'best.pt').is_file(): parser.error(f'expected {folder}/best.pt: train the {name} first')
+    "The best weights of a training; of a stage the last ones, so that all have had the same number of steps."
+    path = args.folder/(f'{stage}-{args.seed}/last.pt' if stage else f'{name}/best.pt')
+    if not path.is_file(): parser.error(f'expected {path}: train the {name} first')
     net = built(name, args, stage)
-    load_checkpoint(folder/'best.pt', net)
+    load_checkpoint(path, net)
     return net.eval().requires_grad_(False).to(args.device).to(memory_format=torch.channels_last)
 
 GOES_ON = 1/3    # of the rate, where a stage goes on from the basic network
@@ -229,7 +229,7 @@ def ablation(args, data, parser):
         for stage in STAGES: run('network', stage, args, data, parser)
 
 def write(args, parser):
-    "The best weights of a stage, and of its classifier, into a folder."
+    "The weights of a stage, and of its classifier, into a folder."
     folder, net = args.folder/'weights', trained('network', args, parser, args.stage)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -248,7 +248,7 @@ def methods(args, parser):
     "Name -> function of image and trimap: the stages that were trained, and others to compare with."
     found = {}
     for name in args.methods.split(','): found |= {name: partial(matte, method=name)} if name else {}
-    for folder in sorted(args.folder.glob('*-*/best.pt')):
+    for folder in sorted(args.folder.glob('*-*/last.pt')):
         stage, _, seed = folder.parent.name.rpartition('-')
         if stage not in STAGES or not seed.isdigit(): continue
         args.seed = int(seed)

@@ -150,10 +150,11 @@ def transparency(
 def flow_system(
     image:np.ndarray,   # (h, w, 3)
     trimap:np.ndarray,  # (h, w)
-    direct:bool,        # whether colours flow from the known to the unknown: E_1, else E_2
-    sigma_ku:float, sigma_uu:float, sigma_l:float, strength:float, # weights of the energies
+    direct:bool=None,   # whether colours flow from the known to the unknown, E_1, or not, E_2; None: by `transparency`
+    sigma_ku:float=.05, sigma_uu:float=.01, sigma_l:float=1., strength:float=100., # as in `information_flow_matte`
 ) -> tuple:             # MatteSystem, (h*w,) right-hand side
     "The normal equations of E_1 or E_2."
+    if direct is None: direct = transparency(image, trimap) <= TRANSPARENT
     held, wanted = known_pixels(trimap, image.shape[:2], strength)
     if direct:
         share, confidence = (a.ravel() for a in known_to_unknown_flow(image, trimap))
@@ -182,6 +183,5 @@ def information_flow_matte(
     for name, weight in dict(sigma_ku=sigma_ku, sigma_uu=sigma_uu, sigma_l=sigma_l).items():
         checks.number(name, weight, least=0, todo='0 switches the flow off')
     check_trimap(trimap, image.shape[:2])
-    direct = transparency(image, trimap) <= TRANSPARENT if known_to_unknown is None else bool(known_to_unknown)
-    system, wanted = flow_system(image, trimap, direct, sigma_ku, sigma_uu, sigma_l, strength)
+    system, wanted = flow_system(image, trimap, known_to_unknown, sigma_ku, sigma_uu, sigma_l, strength)
     return solve_matte(system, wanted, clean_trimap(trimap), 2, rtol, max_it)[0]

@@ -12,9 +12,12 @@ from ... import checks
 from ...affinity.matting import matting_affinity
 from ...laplacian import graph_laplacian
 from ..closed_form import MatteSystem, clean_trimap, known_pixels, solve_matte
+from ..information_flow import flow_system
 from .network import tiles
+from ..trimaps import check_trimap
 
 # %% ../../../nbs/matting/17a_semantic.guided.ipynb #631e01fc
+STRENGTH = 100. # lambda, how firmly known pixels are held; Levin et al. 2008
 _LEAST = .1 # the trust in a guess of one half, as a part of that in 0 or 1
 
 def trust_in(
@@ -25,7 +28,7 @@ def trust_in(
     return trust*(_LEAST + (1 - _LEAST)*(2*guess - 1)**2)
 
 # %% ../../../nbs/matting/17a_semantic.guided.ipynb #a9ec7798
-TRUST = 1e-3 # tried .0001 to .003 on made mattes of the validation
+TRUST = 3e-3 # tried .001 to .1 on made mattes of the validation
 
 def guided_matte(
     image:np.ndarray,     # (h, w, 3) float64 in [0, 1], RGB
@@ -33,9 +36,8 @@ def guided_matte(
     guess:np.ndarray,     # (h, w) in [0, 1], a matte; looked at where the trimap is unknown
     trust:float=TRUST,    # tau, how firmly the guess is held
     *,
-    strength:float=100.,  # lambda, how firmly known pixels are held, Levin et al. 2008
-    epsilon:float=1e-7,   # of the matting affinity, as everywhere in this package
-    tile:int=1024,        # largest side of what is solved at once
+    flows:bool=None,      # of information-flow matting, or the Laplacian alone; None: where one tile is enough
+    tile:int=1024,        # largest side of what is solved at once, but for `flows=True`
     overlap:int=128,      # of two tiles, less than half a tile
     rtol:float=3e-5,      # where CG stops, as in `solve_matte`
 ) -> np.ndarray:          # (h, w) in [0, 1]
@@ -44,26 +46,34 @@ def guided_matte(
     Raises ValueError for a trimap or guess of another size or range, a trimap without known foreground, background or
     unknown pixels, a trust of 0 or less, or tiles that do not fit; ConvergenceError when the tolerance is not met.
     """
-    shape, trust = checks.image(image).shape[:2], checks.positive('trust', trust, 'closed-form matting needs no guess')
-    held, wanted = (x.reshape(shape) for x in known_pixels(trimap, shape, strength))
-    guess, given = _checked_guess(guess, shape), clean_trimap(trimap)
+    shape = checks.image(image).shape[:2]
+    unknown, given = check_trimap(trimap, shape).unknown, clean_trimap(trimap)
+    guess = np.where(unknown, _checked_guess(guess, shape), given)
+    checks.positive('trust', trust, 'closed-form matting needs no guess')
     checks.integer('the tile', tile, least=3)
     checks.integer('the overlap', overlap, least=0, most=(tile - 1)//2, todo='make the tile larger')
-    unknown = given == .5
-    t = unknown*trust_in(guess, trust)
-    held, wanted, start = held + t, wanted + t*guess, np.where(unknown, guess, given)
-    total, weight = np.zeros(shape), np.zeros(shape)
-    for where, w in tiles(shape, tile, overlap):
+    held = unknown*trust_in(guess, trust)
+    whole = max(shape) <= tile if flows is None else flows
+    if whole: return _solved(*flow_system(image, given), held, guess, unknown, rtol)
+    return _in_tiles(image, given, held, guess, tiles(shape, tile, overlap), rtol)
+
+def _solved(system, wanted, held, guess, unknown, rtol):
+    "The matte of a system that holds a guess, too."
+    h = held.ravel()
+    both = MatteSystem(system.L, system.held + h, system.rows)
+    matte = solve_matte(both, wanted + h*guess.ravel(), guess, rtol=rtol, known=~unknown)[0]
+    return np.where(unknown, matte, guess)
+
+def _in_tiles(image, given, held, guess, parts, rtol):
+    "The same with the matting Laplacian alone, tile by tile."
+    unknown, total, weight = given == .5, np.zeros(given.shape), np.zeros(given.shape)
+    firm, wanted = (x.reshape(given.shape) for x in known_pixels(given, given.shape, STRENGTH))
+    for where, w in parts:
         if not unknown[where].any(): continue
-        parts = (x[where] for x in (image, held, wanted, start, unknown))
-        total[where] += w*_solved(*parts, epsilon, rtol)
+        system = MatteSystem(graph_laplacian(matting_affinity(image[where])), firm[where].ravel())
+        total[where] += w*_solved(system, wanted[where].ravel(), held[where], guess[where], unknown[where], rtol)
         weight[where] += w
     return np.where(unknown, total/np.where(unknown, weight, 1), given)
-
-def _solved(image, held, wanted, start, unknown, epsilon, rtol):
-    "The matte of a tile."
-    system = MatteSystem(graph_laplacian(matting_affinity(image, epsilon=epsilon)), held.ravel())
-    return solve_matte(system, wanted.ravel(), start, rtol=rtol, known=~unknown)[0]
 
 def _checked_guess(guess, shape):
     "The guess, as numbers of the image's size."
