@@ -77,6 +77,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'sss_nb.benchmarks._growth': ('plumbing/benchmarks.html#_growth', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._least': ('plumbing/benchmarks.html#_least', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._logged': ('plumbing/benchmarks.html#_logged', 'sss_nb/benchmarks.py'),
+                                   'sss_nb.benchmarks._mumps_flops': ('plumbing/benchmarks.html#_mumps_flops', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._name': ('plumbing/benchmarks.html#_name', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._pymatting': ('plumbing/benchmarks.html#_pymatting', 'sss_nb/benchmarks.py'),
                                    'sss_nb.benchmarks._reset_record': ('plumbing/benchmarks.html#_reset_record', 'sss_nb/benchmarks.py'),

@@ -214,11 +214,17 @@ def _eigensolve(watch, result, eps, *_, **__):
     watch.logged, pc = now, eps.getST().getKSP().getPC()
     if result is None or pc.getType() != 'cholesky': return
     calls, flops = ({name: now[name][i] - before.get(name, (0, 0))[i] for name in now} for i in (0, 1))
-    entries, factor = pc.getFactorMatrix().getInfo()['nz_used'], flops['MatCholFctrNum']
+    matrix = pc.getFactorMatrix()
+    entries, counted = matrix.getInfo()['nz_used'], flops['MatCholFctrNum']
+    factor = counted or calls['MatCholFctrNum'] and _mumps_flops(matrix)
     solves = flops['MatSolve'] + flops['MatMatSolve']
     watch.add('factorisation', factor, 8*entries*calls['MatCholFctrNum'])
     watch.add('solves', solves, 16*entries*(calls['MatSolve'] + calls['MatMatSolve']))
-    watch.add('basis', flops['all'] - factor - solves)
+    watch.add('basis', flops['all'] - counted - solves)
+
+def _mumps_flops(matrix):
+    "Operations of a factorisation that PETSc's log knows nothing of; MUMPS counts them itself (its RINFOG(3))."
+    return int(matrix.getMumpsRinfog(3))
 
 def _ritz(watch, result, L, X, n, *_, **__):
     "Two products (k, N) by (N, k), and (N, k) by (k, n)."
