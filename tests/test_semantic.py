@@ -17,6 +17,7 @@ from sss_nb.learning.composition import Foreground
 from sss_nb.learning.datasets import Sample
 from sss_nb.learning.engine import load_checkpoint, read_checkpoint, run_training
 from sss_nb.learning.training import Settings, train
+from sss_nb.matting.information_flow import information_flow_matte
 from sss_nb.matting.matte import matte
 from sss_nb.matting.refine import object_trimap, refine_layers
 from sss_nb.matting.semantic import losses, training
@@ -801,11 +802,14 @@ def test_guided_matte_solves_its_system():
     held, wanted = 100.*(trimap != .5) + trust, 100.*(trimap == 1) + trust*guess
     L = graph_laplacian(matting_affinity(image)).toarray()
     dense = np.linalg.solve(L + np.diag(held.ravel()), wanted.ravel()).reshape(trimap.shape)
-    found = guided_matte(image, trimap, guess, .05, rtol=1e-10)
+    found = guided_matte(image, trimap, guess, .05, flows=False, rtol=1e-10)
     assert np.allclose(found, np.where(trimap == .5, dense.clip(0, 1), trimap), atol=1e-6)
     assert np.allclose(guided_matte(image, trimap, guess, 1e7), np.where(trimap == .5, guess, trimap), atol=1e-2)
     sure = np.round(guess)      # a guess of 0 or 1 is no known pixel
     assert not np.allclose(guided_matte(image, trimap, sure, .05), np.where(trimap == .5, sure, trimap), atol=.1)
+    flows = guided_matte(image, trimap, guess, 1e-9, rtol=1e-9)
+    assert np.allclose(flows, information_flow_matte(image, trimap)*(trimap == .5) + trimap*(trimap != .5), atol=1e-3)
+    assert not np.allclose(guided_matte(image, trimap, guess, .05), found, atol=.01), 'all flows count'
 
 def test_matte_of_weights_tells_what_is_missing(weights, tmp_path):
     image, trimap, _ = scene()
