@@ -171,6 +171,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'sss_nb.cli._backdrop': ('plumbing/cli.html#_backdrop', 'sss_nb/cli.py'),
                             'sss_nb.cli._bar_wanted': ('plumbing/cli.html#_bar_wanted', 'sss_nb/cli.py'),
                             'sss_nb.cli._bytes': ('plumbing/cli.html#_bytes', 'sss_nb/cli.py'),
+                            'sss_nb.cli._check_apart': ('plumbing/cli.html#_check_apart', 'sss_nb/cli.py'),
                             'sss_nb.cli._check_bits': ('plumbing/cli.html#_check_bits', 'sss_nb/cli.py'),
                             'sss_nb.cli._check_new': ('plumbing/cli.html#_check_new', 'sss_nb/cli.py'),
                             'sss_nb.cli._check_output': ('plumbing/cli.html#_check_output', 'sss_nb/cli.py'),
