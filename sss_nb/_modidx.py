@@ -247,6 +247,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'sss_nb.constrained._remain': ('constrained.html#_remain', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._residual': ('constrained.html#_residual', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._right_side': ('constrained.html#_right_side', 'sss_nb/constrained.py'),
+                                    'sss_nb.constrained._shares': ('constrained.html#_shares', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._whole_system': ('constrained.html#_whole_system', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained._without_faded': ('constrained.html#_without_faded', 'sss_nb/constrained.py'),
                                     'sss_nb.constrained.constrained_sparsification': ( 'constrained.html#constrained_sparsification',
