@@ -156,11 +156,19 @@ def _exclude(**given):
     names = [f'--{name.replace("_", "-")}' for name, value in given.items() if value]
     if len(names) > 1: raise ValueError(f'expected one of {" and ".join(names)}, got both; leave one out')
 
-def _check_new(paths, force):
-    "Raise FileExistsError if a file is there, and FileNotFoundError if its folder is not."
+def _check_apart(path, read):
+    "Raise FileExistsError if a file to be written is one of those that are read, by whatever name."
+    from sss_nb import checks
+    same = path.exists() and any(os.path.samefile(path, file) for file in read if file and Path(file).exists())
+    expected, todo = 'to write another file than those that are read', 'choose another name for what is written'
+    checks.require(not same, expected, f'{path}, which would be lost', todo, FileExistsError)
+
+def _check_new(paths, force, read=()):
+    "Raise FileExistsError if a file is there, or is read, also with `force`; FileNotFoundError without its folder."
     from sss_nb import checks
     for path in paths:
         checks.existing_folder(path.absolute().parent, f'a folder for {path.name}', 'make it first')
+        _check_apart(path, read)
         if not force: checks.free_name(path)
 _Device = Annotated[str, typer.Option(metavar='cpu|cuda|auto', help='Where the network and two of the steps run.')]
 
@@ -439,11 +447,11 @@ def _picked(photo, marks, way):
 # %% ../nbs/plumbing/cli.ipynb #312d97e3
 _PICTURES, _STACKS = ('.png', '.tif', '.tiff', '.jpg', '.jpeg'), ('.psd', '.psb', '.ora', '.npz')
 
-def _check_output(out, endings, force, option='--out'):
-    "Raise ValueError or OSError if the file cannot be written, before the work begins."
+def _check_output(out, endings, force, read, option='--out'):
+    "Raise ValueError or OSError if the file cannot be written, or is one of those read, before the work begins."
     from sss_nb import checks
     checks.one_of(f'the ending of {option}', out.suffix.lower(), endings)
-    _check_new((out,), force)
+    _check_new((out,), force, read)
 
 def _write_stack(out, colors, alphas, photo, force):
     "The object over the rest, as layers, in the profile of the photograph."
@@ -505,7 +513,7 @@ def _pick(
 
     Its soft outline has the colours of the object alone, so that it can be put before another background."""
     began, way = time.perf_counter(), _Way(features, preset, max_size, fit, max_memory, device, quiet)
-    _check_output(out, _PICTURES if matte else _PICTURES[:3] + _STACKS, force)
+    _check_output(out, _PICTURES if matte else _PICTURES[:3] + _STACKS, force, (photo, mask))
     if rank < 1: raise ValueError(f'expected --rank of at least 1, got {rank}')
     with _interruptible('nothing was written'):
         segments, found = _picked(photo, _Marks(point, background, box, mask), way)
@@ -626,8 +634,8 @@ def _matte(
     A trimap says of each pixel that it is the object, that it is not, or that it is to be found out."""
     began, way = time.perf_counter(), _Way(features, preset, max_size, fit, max_memory, device, quiet)
     unknown = _Unknown(trimap, tolerance, from_layers, width)
-    _check_output(out, _PICTURES, force)
-    if cutout: _check_output(cutout, _PICTURES[:3] + _STACKS, force, '--cutout')
+    _check_output(out, _PICTURES, force, (photo, trimap))
+    if cutout: _check_output(cutout, _PICTURES[:3] + _STACKS, force, (photo, trimap), '--cutout')
     if cutout and cutout.absolute() == out.absolute(): raise ValueError(f'expected two files, got {out} twice')
     _check_bits(bits, out)
     _check_weights('--method', method, weights)
@@ -766,7 +774,7 @@ def _edit(
     The object is marked as for `sss pick`. Several edits may be given."""
     began, way = time.perf_counter(), _Way(features, preset, max_size, fit, max_memory, device, quiet)
     edits = _Edits(exposure, warmth, desaturate, recolor, new_background, defocus, motion_blur, move)
-    _check_output(out, _PICTURES + _STACKS, force)
+    _check_output(out, _PICTURES + _STACKS, force, (photo, mask, new_background))
     edits.check()
     _exclude(rest=rest, move=move)
     with _interruptible('nothing was written'):
@@ -814,7 +822,7 @@ def _describe(
     from sss_nb.pipeline import three_channels
     ending = checks.one_of('the ending of --out', out.suffix.lower(), ('.npy', '.npz'))
     picture = out.with_suffix('.png')
-    _check_new((out, picture), force)
+    _check_new((out, picture), force, (photo, features))
     image = load_image(photo, max_size=max_size)
     values, source = feature_map(features, image, device)
     write_atomic(out, _encoded(values.astype('float32'), ending), force)

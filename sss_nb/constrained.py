@@ -239,6 +239,14 @@ def layer_shares(
     return alpha/alpha.sum(1, keepdims=True)
 
 # %% ../nbs/06c_constrained.ipynb #93fb666d
+def _shares(V, lam, first, sample, single, how):
+    "The layers at all pixels (n, number kept); where single precision at some does not do, in double at all of them."
+    try: Y = sparse_coefficients(V, lam, first, sample, single=single, **how)
+    except np.linalg.LinAlgError:
+        if not single: raise
+        return _shares(V, lam, first, slice(None), False, how)
+    return layer_shares(V, Y, not_faded(V[sample] if single else V, Y, how['drop_below']))
+
 def constrained_sparsification(
     V:np.ndarray,        # (h*w, m) eigenvectors of the Laplacian, as columns
     lam:np.ndarray,      # (m,) their eigenvalues
@@ -254,6 +262,7 @@ def constrained_sparsification(
                          # (with `single`: if it has more)
     full_iterations:int=2,    # iterations at the end that use every pixel
     single:bool=False,   # these iterations in single precision; only their pixels tell which layers have faded
+                         # (all pixels in double precision where that fails)
     products=PairProducts,    # what makes their Gram matrices
     progress:bool=False, # show a bar
 ) -> np.ndarray:         # (h, w, n_layers) soft segments that sum to 1; they may leave [0, 1]
@@ -271,9 +280,6 @@ def constrained_sparsification(
     counts = dict(iterations=iterations, drop_every=drop_every, early_pixels=early_pixels)
     _check_numbers(gamma, drop_below, full_iterations, dict(weight=weight, floor=floor), counts)
     sample = sampled_pixels(len(V), early_pixels, (1 if single else 4)*early_pixels)
-    Y = sparse_coefficients(
-        V, lam, _one_hot(labels), sample, single=single, gamma=gamma, iterations=iterations, weight=weight, floor=floor,
-        drop_every=drop_every, drop_below=drop_below, full_iterations=full_iterations, progress=progress,
-        products=products)
-    seen = V[sample] if single else V
-    return layer_shares(V, Y, not_faded(seen, Y, drop_below)).reshape(labels.shape + (-1,))
+    how = dict(gamma=gamma, iterations=iterations, weight=weight, floor=floor, drop_every=drop_every,
+               drop_below=drop_below, full_iterations=full_iterations, progress=progress, products=products)
+    return _shares(V, lam, _one_hot(labels), sample, single, how).reshape(labels.shape + (-1,))

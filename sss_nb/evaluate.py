@@ -12,8 +12,10 @@ import argparse
 import hashlib
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from inspect import signature
@@ -165,6 +167,8 @@ class _Table:
     "Rows on disk."
     def __init__(self, path):
         self.path = checks.expanded(path)
+        there = next(p for p in self.path.parents if p.exists())
+        checks.require(there.is_dir(), f'a folder at {there}', 'a file', 'choose another name', NotADirectoryError)
         with checks.writable(self.path.parent): self.path.parent.mkdir(parents=True, exist_ok=True)
         self.rows = read_rows(self.path)
 
@@ -361,8 +365,25 @@ def _asked(asked, parser):
 
 def _in_words(error):
     "An error with the command's options in place of Python's arguments."
-    return re.sub(r'\b(skip_missing|width|backgrounds|layout)=(True)?', lambda m: '--' + m[1].replace('_', '-') + ' ',
-                  str(error)).strip()
+    def option(found): return '--' + found[1].replace('_', '-') + ('' if found[2] else ' ')
+    text = str(error).replace(', or trimaps=False', '')
+    return re.sub(r'\b(skip_missing|width|backgrounds|layout|max_size)=(True)?', option, text).strip()
+
+@contextmanager
+def _interruptible(out):
+    "Ctrl-C ends the command with a word on what there is."
+    try: yield
+    except KeyboardInterrupt:
+        said = f'interrupted; what was measured stays in {out}, the same command goes on from there'
+        tqdm.write(said, file=sys.stderr)
+        raise SystemExit(130) from None
+
+def _report(name, rows, out):
+    "Write and print the table of the rows. Returns how many failed."
+    text = table(rows)
+    write_atomic(checks.expanded(out)/f'{name}.md', (text + '\n').encode())
+    print(text)
+    return sum('error' in r for r in rows.values())
 
 def main(
     arguments=None, # list of words; None: those of the command line
@@ -371,12 +392,8 @@ def main(
     parser, failed = _parser(), 0
     asked = parser.parse_args(arguments)
     try:
-        for name, rows_of in list(_asked(asked, parser)):
-            rows = rows_of()
-            text = table(rows)
-            write_atomic(checks.expanded(asked.out)/f'{name}.md', (text + '\n').encode())
-            print(text)
-            failed += sum('error' in r for r in rows.values())
+        with _interruptible(asked.out):
+            for name, rows_of in list(_asked(asked, parser)): failed += _report(name, rows_of(), asked.out)
     except (ValueError, OSError, ImportError) as error: parser.error(_in_words(error))
     return failed
 

@@ -134,13 +134,18 @@ def sparsity_of(params, fast=False, device=None):
     if fast: usual |= dict(full_iterations=0, single=p.constrained_floor >= 1e-4)
     return usual | (dict(products=on_device(device)[0]) if device else {})
 
+_DEPENDENT = ('expected eigenvectors that are independent at the pixels used, got some that are not; '
+              "ask for fewer eigenvectors or clusters, or use all pixels: method='exact'")
+
 @contextmanager
 def outweighed(lam, params):
-    "Raise ValueError where the constrained step finds that sparsity does not outweigh a negative eigenvalue."
+    "Raise ValueError where the constrained step has no minimum, for a negative eigenvalue or dependent eigenvectors."
     try: yield
     except np.linalg.LinAlgError as error:
         got = f'{lam.min():.2g}; lower sigma_s ({params.sigma_s:g}), whose repulsion causes it'
-        raise ValueError(f'expected eigenvalues that sparsity outweighs, got one of {got}') from error
+        said = f'expected eigenvalues that sparsity outweighs, got one of {got}'
+        if lam.min() > -1e-9: said = _DEPENDENT
+        raise ValueError(said) from error
 
 def _constrained(lam, V, first, params, fast=False, device=None):
     pixels = SAMPLED if fast else params.early_pixels

@@ -236,7 +236,7 @@ WRONG = {
     'matte in/scene1.png --trimap trimap.png --out a.psd': "got '.psd'",
     'matte in/scene1.png --trimap trimap.png --out a.png --cutout a.jpg': "the ending of --cutout",
     'matte in/scene1.png --trimap trimap.png --out a.png --cutout a.png': 'expected two files',
-    'matte in/scene1.png --trimap trimap.png --out trimap.png': 'choose a new name or use --force',
+    'matte in/scene1.png --trimap trimap.png --out short.png': 'choose a new name or use --force',
     'matte in/scene1.png --trimap trimap.png': '--out',
     'matte in/scene1.png --trimap trimap.png --weights w --out a.png': 'expected --method semantic for --weights',
     'matte in/scene1.png --trimap trimap.png --method semantic --weights w --out a.png': 'a folder of weights at w',
@@ -251,6 +251,12 @@ WRONG = {
     'features in/broken.jpg --out a.npy': 'cannot be read',
     'train in --out run': 'scene',
     'train none --out run': 'none',
+    'features in/scene1.png --features classical --out in/scene1.npy --force': 'got in/scene1.png, which would be lost',
+    'edit in/scene1.png --point 5,5 --desaturate 1 --out in/scene1.png --force': 'choose another name',
+    'pick in/scene1.png --point 5,5 --out in/../in/scene1.png --force': 'which would be lost',
+    'matte in/scene1.png --trimap trimap.png --out in/scene1.png --force': 'which would be lost',
+    'matte in/scene1.png --trimap trimap.png --out a.png --cutout in/scene1.png --force': 'which would be lost',
+    'matte in/scene1.png --trimap trimap.png --out trimap.png --force': 'got trimap.png, which would be lost',
     'paint in': 'paint',
 }
 
@@ -259,10 +265,11 @@ WRONG = {
 def test_what_makes_no_sense(line, home, first, monkeypatch, capsys):
     "Exit code 2, a message that says so, and nothing written."
     monkeypatch.chdir(home)
-    before = set(home.rglob('*'))
+    def there(): return {p: p.is_file() and p.read_bytes() for p in home.rglob('*')}
+    before = there()
     code, said = main(shlex.split(line)), capsys.readouterr()
     assert code == 2 and WRONG[line] in ' '.join(said.err.split()) and 'Traceback' not in said.err, said
-    assert said.out == '' and set(home.rglob('*')) == before
+    assert said.out == '' and there() == before
 
 
 def test_what_makes_no_sense_for_a_shell(home, first):

@@ -63,3 +63,24 @@ def test_wrong_words_end_at_once(mattes, tmp_path, capsys, words, said):
     with pytest.raises(SystemExit) as end: evaluate.main(['--mattes', str(mattes), '--out', str(out), *words])
     assert end.value.code == 2 and said in capsys.readouterr().err
     assert not out.exists()
+
+def test_ctrl_c_is_told_in_a_line(mattes, tmp_path, monkeypatch, capsys):
+    words = ['--mattes', str(mattes), '--systems', 'closed-form', '--out', str(tmp_path/'out')]
+    def stop(*_): raise KeyboardInterrupt
+    monkeypatch.setattr(evaluate, 'matte_measures', stop)
+    with pytest.raises(SystemExit) as end: evaluate.main(words)
+    said = capsys.readouterr().err
+    assert end.value.code == 130 and f'interrupted; what was measured stays in {tmp_path}/out, the same' in said
+
+@pytest.mark.parametrize('out', ['file', 'file/in'])
+def test_out_is_a_file(mattes, tmp_path, capsys, out):
+    (tmp_path/'file').write_text('mine')
+    words = ['--mattes', str(mattes), '--systems', 'closed-form', '--out', str(tmp_path/out)]
+    with pytest.raises(SystemExit) as end: evaluate.main(words)
+    assert end.value.code == 2 and f'a folder at {tmp_path}/file, got a file; choose' in capsys.readouterr().err
+
+def test_a_missing_trimap_in_words_of_the_command(mattes, capsys):
+    (mattes/'p00_trimap.png').unlink()
+    with pytest.raises(SystemExit): evaluate.main(['--mattes', str(mattes), '--systems', 'closed-form'])
+    said = ' '.join(capsys.readouterr().err.split())
+    assert said.endswith('leave them out with --skip-missing; make trimaps with --width 10'), said

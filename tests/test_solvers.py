@@ -4,13 +4,17 @@ import platform
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from house import ROOT
+from PIL import Image
 
 from sss_nb import eigen
+from sss_nb.params import STABLE
+from sss_nb.pipeline import outweighed, semantic_soft_segmentation
 
 LAYERS = '''if True:
     import sys
@@ -89,3 +93,16 @@ def test_a_word_where_only_petscs_own_cholesky_is_there(monkeypatch):
         solve, _ = eigen.solver_below(large, -1.)
     x = np.ones((len(path), 1))
     assert np.allclose(large @ solve(x) + solve(x), x)
+
+def test_eigenvectors_on_a_few_pixels():
+    "A picture of few colours has some that the fast way does not draw: it uses all pixels then."
+    photo = Image.open(ROOT/'data/flower.jpg').convert('RGB').resize((300, 200)).convert('P').convert('RGB')
+    few = replace(STABLE, constrained_iterations=1, relaxed_iterations=1)
+    found = semantic_soft_segmentation(np.asarray(photo)/255, 'classical', params=few, progress=False)
+    assert found.alphas.shape == (200, 300, 5) and np.isfinite(found.alphas).all()
+
+def test_what_outweighed_blames():
+    "sigma_s only for an eigenvalue that is really negative."
+    for lowest, word in ((-7.5e-18, 'independent'), (-.1, 'sigma_s')):
+        with pytest.raises(ValueError, match=word), outweighed(np.array([lowest, 1]), STABLE):
+            raise np.linalg.LinAlgError
