@@ -191,6 +191,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'sss_nb.cli._info': ('plumbing/cli.html#_info', 'sss_nb/cli.py'),
                             'sss_nb.cli._interruptible': ('plumbing/cli.html#_interruptible', 'sss_nb/cli.py'),
                             'sss_nb.cli._layers': ('plumbing/cli.html#_layers', 'sss_nb/cli.py'),
+                            'sss_nb.cli._loaded': ('plumbing/cli.html#_loaded', 'sss_nb/cli.py'),
                             'sss_nb.cli._machine': ('plumbing/cli.html#_machine', 'sss_nb/cli.py'),
                             'sss_nb.cli._marked': ('plumbing/cli.html#_marked', 'sss_nb/cli.py'),
                             'sss_nb.cli._matte': ('plumbing/cli.html#_matte', 'sss_nb/cli.py'),

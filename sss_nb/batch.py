@@ -57,13 +57,13 @@ def _write(segments, path, target, formats, everything):
 def is_file_of_features(features):
     return isinstance(features, (str, Path)) and not is_source_name(features)
 
-def sized_photograph(path, features, params, max_size, fit, memory):
+def sized_photograph(path, features, params, max_size, fit, memory, allowed=False):
     "The picture in the size that was asked for. Raises MemoryError if it takes more than `memory` bytes."
     if is_file_of_features(features): return path
     image = load_image(path, max_size=max_size)
     size = largest_fitting(image.shape, params, memory) if fit else ()
     if size and size != image.shape[:2]: image = np.clip(resize_image(image, size), 0, 1)
-    check_memory(image.shape, params, memory)
+    check_memory(image.shape, params, memory, allowed)
     return image
 
 # %% ../nbs/plumbing/batch.ipynb #939ac235
@@ -85,6 +85,7 @@ def segment_file(
     max_size:int=None,     # a larger photograph is made smaller, to this height or width
     fit:bool=False,        # one that takes more memory than there is, too
     memory:int=None,       # bytes that there are; None: what is free
+    allowed:bool=False,    # whether these are what `max_memory` allows
     device='auto',         # as in `semantic_soft_segmentation`
     refine:str=None,       # a method of `refine_layers`, which finds the soft outlines again; None: none
     weights=None,          # folder of weights, of the method 'semantic'
@@ -96,7 +97,7 @@ def segment_file(
         try:
             if 'folder' in made: segments = SoftSegments.load(output_path(path, target, 'folder'))
             else:
-                image = sized_photograph(path, features, params, max_size, fit, memory)
+                image = sized_photograph(path, features, params, max_size, fit, memory, allowed)
                 segments = semantic_soft_segmentation(image, features, layers=layers, params=params, device=device,
                                                       progress=progress)
                 if refine: segments = _refined(segments, refine, weights)
@@ -174,8 +175,11 @@ def read_manifest(
     "What is known about the files. Raises ValueError if the list cannot be read."
     path = checks.expanded(target)/'manifest.json'
     if not path.exists(): return {}
-    try: return json.loads(path.read_text())
-    except ValueError as error: raise ValueError(f'expected a list in {path}, got {error}; remove it') from None
+    what, todo = 'a manifest that can be read', 'remove it and set overwrite=True: what was done is done again'
+    with checks.readable(path, what, todo):
+        found = json.loads(path.read_text())
+        checks.require(isinstance(found, dict), what, f'a {type(found).__name__}', todo)
+    return found
 
 def _note(target, entries):
     "Put entries into the list on disk."
@@ -364,6 +368,7 @@ def soft_segment_folder(
     how = _checked(features, params, layers, formats, everything, max_size, fit) | dict(device=device)
     _check_refining(refine, weights)
     how |= dict(refine=refine, weights=weights and str(checks.expanded(weights).resolve()))
+    how |= dict(allowed=max_memory is not None)
     files, target = _chosen(source, features, formats), checks.expanded(target)
     if not scheduler: check_source(features, device)
     if max_memory is not None: checks.positive('max_memory', max_memory)

@@ -30,6 +30,7 @@ _OPTIONS = {'max_size': 'max-size', 'max_memory': 'max-memory', 'params': 'prese
 def _as_options(text):
     "A message of the package in the words of the command."
     text = re.sub(r'(set |use )?overwrite=True', 'use --force', text)
+    text = re.sub(r'\bmax_memory (?=allows|to be)', '--max-memory ', text)
     text = re.sub(r", or take a photograph of ours: fetch\('\w+'\)", '', text)
     def option(found): return f'--{_OPTIONS[found[1]]} {found[3]}'
     text = re.sub(rf"\b({'|'.join(_OPTIONS)})=(['\"]?)([\w.:/-]+)\2", option, text)
@@ -238,7 +239,8 @@ _TOLD = ('status', 'layers', 'width', 'height', 'seconds', 'error', 'warnings')
 
 class _Report:
     "Says what came of each photograph, when it is known."
-    def __init__(self, out, as_json): self.out, self.as_json, self.told = out, as_json, set()
+    def __init__(self, out, as_json, layers):
+        self.out, self.as_json, self.layers, self.told = out, as_json, layers, set()
 
     def __call__(self, name, entry):
         self.told.add(name)
@@ -253,8 +255,9 @@ class _Report:
         return [str(output_path(name, self.out, f)) for f in entry['formats']]
 
     def _line(self, name, entry):
-        n, size = entry['layers'], f'{entry["width"]} x {entry["height"]} pixels'
+        n, asked, size = entry['layers'], self.layers, f'{entry["width"]} x {entry["height"]} pixels'
         where = ', '.join(self._files(name, entry))
+        if asked != 'auto' and 1 < n < asked: _tell(f'{name}: no more than {n} layers were found, of {asked} asked for')
         _answer(f'{name}: {n} layer{"s"*(n != 1)} of {size} in {entry["seconds"]:.1f} s: {where}')
 
     def _object(self, name, entry, new):
@@ -322,14 +325,15 @@ def _segment(
 
     from sss_nb.batch import soft_segment_folder
     from sss_nb.params import preset as named
-    formats, report = _words(formats), _Report(out, as_json)
+    formats, n = _words(formats), _layers(layers)
+    report = _Report(out, as_json, n)
     _exclude(workers=workers is not None, scheduler=scheduler)
     if everything and 'folder' not in formats: raise ValueError('expected --format folder for --everything, got none')
     _check_weights('--refine', refine, weights)
     params = replace(named(preset), method=method) if method else named(preset)
     with _interruptible('what is done stays, and the same command goes on from there'):
         entries = soft_segment_folder(
-            photos, out, features=features, params=params, layers=_layers(layers), formats=formats,
+            photos, out, features=features, params=params, layers=n, formats=formats,
             everything=everything, max_size=max_size, fit=fit, max_memory=_bytes(max_memory), workers=workers,
             scheduler=scheduler, device=device, refine=refine, weights=weights, overwrite=force,
             progress=_bar_wanted(quiet), report=report)
@@ -397,7 +401,7 @@ class _Way(NamedTuple):
         check_source(self.features, self.device)
         if not is_file_of_features(self.features):
             p, memory = preset(self.preset), _bytes(self.max_memory)
-            return sized_photograph(photo, self.features, p, self.max_size, self.fit, memory)
+            return sized_photograph(photo, self.features, p, self.max_size, self.fit, memory, memory is not None)
         _exclude(features='a file', max_size=self.max_size, fit=self.fit)
         return load_image(photo)
 
@@ -431,13 +435,22 @@ def _marked(photo, marks, way):
     if 'mask' in found and full != image.shape[:2]: found['mask'] = _reduced(found['mask'], image.shape[:2])
     return image, found
 
+def _loaded(folder):
+    "The segments that `sss segment` wrote. Raises FileNotFoundError for another folder, and names one that is in it."
+    from sss_nb import checks
+    from sss_nb.result import SoftSegments
+    there = sorted(file.parent for file in Path(folder).glob('*/segments.json'))
+    todo = f'did you mean {there[0]}?' if there else 'segment the photograph first, or give the photograph itself'
+    what = 'a folder of layers, with segments.json, as `sss segment` writes one'
+    checks.require((Path(folder)/'segments.json').exists(), what, folder, todo, FileNotFoundError)
+    return SoftSegments.load(folder)
+
 def _picked(photo, marks, way):
     "The segments of a photograph, or of the folder that was made of it, and the union that was marked."
-    from sss_nb.result import SoftSegments
     folder = Path(photo).is_dir()
     if folder:
         way.check_kept(photo)
-        segments, told = SoftSegments.load(photo), marks.read()
+        segments, told = _loaded(photo), marks.read()
     else:
         image, told = _marked(photo, marks, way)
         segments = way.segments(image, Path(photo).name)
@@ -575,10 +588,9 @@ class _Unknown(NamedTuple):
 # %% ../nbs/plumbing/cli.ipynb #fc2e674a
 def _segmented(photo, way):
     "The segments of a photograph, or of the folder that was made of it."
-    from sss_nb.result import SoftSegments
     if not Path(photo).is_dir(): return way.segments(way.image(photo), Path(photo).name)
     way.check_kept(photo)
-    return SoftSegments.load(photo)
+    return _loaded(photo)
 
 def _picture(photo, way):
     "The photograph, or that in the folder that was made of it."

@@ -209,15 +209,17 @@ def check_memory(
     shape,                  # (h, w) of the image
     params:Params=OFFICIAL,
     available:int=None,     # bytes; None asks `free_memory`
+    allowed:bool=False,     # whether these are what `max_memory` allows
 ):
     "Raise MemoryError if an image of this shape would not fit, with the estimate and a size that would."
     available = free_memory() if available is None else available
     need = estimate_memory(shape, params)
     if need <= available: return
-    size, advice = largest_fitting(shape, params, available), 'free memory'
-    if size: advice = f'resize it to about {size[1]} x {size[0]} (max_size={max(size)}) or free memory'
-    raise MemoryError(f'an image of {shape[1]} x {shape[0]} pixels needs about {need/1e9:.1f} GB, '
-                      f'and {available/1e9:.1f} GB are free; {advice}')
+    size, advice = largest_fitting(shape, params, available), 'raise it' if allowed else 'free memory'
+    if size: advice = f'resize it to about {size[1]} x {size[0]} (max_size={max(size)}) or {advice}'
+    there = f'max_memory allows {available/1e9:.3g} GB' if allowed else f'{available/1e9:.1f} GB are free'
+    needed = f'{need/1e9:.3g}' if allowed else f'{need/1e9:.1f}'
+    raise MemoryError(f'an image of {shape[1]} x {shape[0]} pixels needs about {needed} GB, and {there}; {advice}')
 
 # %% ../nbs/09_params.ipynb #e17736d5
 _LEAST_WORKING_PIXELS = 10_000

@@ -203,7 +203,8 @@ WRONG = {
     'pick layers/scene1.png --point 5,5 --max-size 10 --out a.png': 'expected a photograph for --max-size',
     'pick layers/scene1.png --point 5,5 --rank 0 --out a.png': 'got 0',
     'pick layers/scene1.png --mask none.png --out a.png': 'none.png',
-    'pick in --point 5,5 --out a.png': 'segments.json',
+    'pick in --point 5,5 --out a.png': 'as `sss segment` writes one, got in; segment the photograph first',
+    'pick layers --point 5,5 --out a.png': 'did you mean layers/scene1.png?',
     'pick in/scene1.png --point 5,5': '--out',
     'matte in/scene1.png --out a.png': 'expected --trimap FILE or --from-layers N,N, got neither',
     'matte in/scene1.png --trimap trimap.png --from-layers 1 --out a.png': 'leave one out',
@@ -286,8 +287,34 @@ def test_too_large_for_the_memory(home, monkeypatch, capsys):
     size = re.search(r'\(--max-size (\d+), or --fit\)', refused.stderr)
     assert refused.returncode == 1 and size and 10 < int(size[1]) < SIDE, refused.stderr
     monkeypatch.chdir(home)
+    for command in ('segment --workers 0 --out none_fits', 'pick --point 5,5 --out a.png'):
+        assert main(shlex.split(f'{command} in/scene2.png --max-memory .00001')) == 1
+        assert 'GB, and --max-memory allows 1e-05 GB; raise it' in capsys.readouterr().err
     fitted = json.loads(here(f'{line} --fit --json', capsys))
     assert fitted['width'] == int(size[1])
+
+
+def test_more_layers_than_there_are(home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    assert main(shlex.split(f'segment in/scene1.png --features classical --layers 100000 --out {tmp_path}')) == 0
+    said = capsys.readouterr()
+    found = re.search(r'scene1.png: (\d+) layers', said.out)[1]
+    assert f'sss: scene1.png: no more than {found} layers were found, of 100000 asked for' in said.err
+
+
+def test_a_damaged_manifest(home, tmp_path, monkeypatch, capsys):
+    "It is told what to do, and that helps."
+    monkeypatch.chdir(home)
+    line, file = f'segment in/scene1.png --features classical --out {tmp_path}', tmp_path/'manifest.json'
+    here(line, capsys)
+    for text in ('{oops', '[]'):
+        file.write_text(text)
+        assert main(shlex.split(line)) == 2
+        said = capsys.readouterr().err
+        assert 'expected a manifest that can be read, got ' in said, said
+        assert 'remove it and use --force: what was done is done again' in said, said
+    file.unlink()
+    here(f'{line} --force', capsys)
 
 
 def heed_interrupts():
