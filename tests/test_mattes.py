@@ -172,6 +172,19 @@ def test_bad_colors():
     for colors in (np.zeros((3, 3)), np.zeros((4, 4, 2)), np.zeros((4, 4, 3, 3))):
         with pytest.raises(ValueError, match='colors'): recomposition_error(image, alphas, colors)
 
+@pytest.mark.parametrize('bad, said', [(np.nan, 'finite colors'), (200, 'divide by 255'), (-1, 'np.clip')])
+def test_colors_out_of_range(bad, said):
+    image, alphas = np.full((4, 4, 3), .5), np.full((4, 4, 2), .5)
+    with pytest.raises(ValueError, match=said): recomposition_error(image, alphas, np.full((2, 3), bad))
+
+def test_measures_look_where_a_trimap_is_unknown():
+    "0.996 is known as 1 is; 128/255 is unknown as 0.5 is; what is neither is refused."
+    alpha, near = np.array([[.5, .5, .5]]), np.array([[.996, 128/255, .004]])
+    for error in (sad, mse, gradient_error, connectivity_error, soft_iou):
+        assert error(alpha, TRUTH, near) == error(alpha, TRUTH, np.array([[1, .5, 0]]))
+    for value in (np.nan, 7, .2):
+        with pytest.raises(ValueError, match='the trimap of 0'): sad(alpha, TRUTH, np.array([[1, .5, value]]))
+
 # ------------------------------------------------------------------------------------------------- trimaps
 
 @pytest.mark.parametrize('width', [0, 1, 2.5, 4])
@@ -201,6 +214,12 @@ def test_trimap_of_layers():
     for both in ([0, 1], [1, 0, 1]): assert trimap_from_layers(layers, both, 0).tolist() == [[1, 1, 0]]
     for layers_ in ([], [0, 1, 2], 3, -1, 1.5):
         with pytest.raises(ValueError): trimap_from_layers(layers, layers_)
+
+@pytest.mark.parametrize('scale', [2., -1., 255., np.uint8(255)])
+def test_trimap_of_layers_out_of_range(scale):
+    layers = scale*np.eye(3, dtype=type(scale))[np.array([[0, 1, 2]])]
+    for make in (trimap_from_layers, object_trimap):
+        with pytest.raises(ValueError, match=r'alphas (in \[0, 1\]|that sum)'): make(layers, 0)
 
 def test_bad_trimaps():
     for bad in (np.zeros((0, 4)), np.array([[np.nan, .5, 0]]), np.array([[2, .5, 0]])):

@@ -30,8 +30,7 @@ def known_pixels(
 # %% ../../nbs/matting/04_closed_form.ipynb #ba6c6e10
 def clean_trimap(trimap):
     "A trimap of exactly 0, 1 and .5."
-    foreground, background, _ = check_trimap(trimap)
-    return np.where(foreground, 1., np.where(background, 0., .5))
+    return check_trimap(trimap).exact()
 
 # %% ../../nbs/matting/04_closed_form.ipynb #a05fdf7c
 class MatteSystem:
