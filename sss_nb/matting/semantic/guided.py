@@ -11,7 +11,7 @@ import numpy as np
 from ... import checks
 from ...affinity.matting import matting_affinity
 from ...laplacian import graph_laplacian
-from ..closed_form import MatteSystem, clean_trimap, known_pixels, solve_matte
+from ..closed_form import MatteSystem, check_stop, clean_trimap, known_pixels, solve_matte
 from .network import tiles
 
 # %% ../../../nbs/matting/17a_semantic.guided.ipynb #631e01fc
@@ -42,8 +42,10 @@ def guided_matte(
     """The matte that follows the colours, the trimap and, where that is unknown, a guess (Wang and Cohen 2007).
 
     Raises ValueError for a trimap or guess of another size or range, a trimap without known foreground, background or
-    unknown pixels, a trust of 0 or less, or tiles that do not fit; ConvergenceError when the tolerance is not met.
+    unknown pixels, a trust or tolerance that cannot be, or tiles that do not fit; ConvergenceError when the tolerance
+    is not met.
     """
+    check_stop(rtol)
     shape, trust = checks.image(image).shape[:2], checks.positive('trust', trust, 'closed-form matting needs no guess')
     held, wanted = (x.reshape(shape) for x in known_pixels(trimap, shape, strength))
     guess, given = _checked_guess(guess, shape), clean_trimap(trimap)
@@ -67,8 +69,10 @@ def _solved(image, held, wanted, start, unknown, epsilon, rtol):
 
 def _checked_guess(guess, shape):
     "The guess, as numbers of the image's size."
-    guess = checks.finite('values of a guess', np.asarray(guess, float), 'see where it comes from')
+    given = checks.shaped('a guess', np.asarray(guess), (None, None), 'one number a pixel: guess[..., 0]')
+    guess = checks.finite('values of a guess', given.astype(float), 'see where it comes from')
     checks.same_size('the guess', guess.shape, shape)
     got = f'{guess.min():.3g} to {guess.max():.3g}'
-    checks.require(0 <= guess.min() and guess.max() <= 1, 'a guess in [0, 1]', got, 'np.clip(guess, 0, 1)')
+    todo = 'divide by 255: guess/255' if given.dtype == np.uint8 else 'np.clip(guess, 0, 1)'
+    checks.require(0 <= guess.min() and guess.max() <= 1, 'a guess in [0, 1]', got, todo)
     return guess
