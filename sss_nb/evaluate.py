@@ -197,6 +197,12 @@ def _fill(path, photos, read, task, systems, seeds, progress):
                 bar.update()
     return rows
 
+def _checked(seeds):
+    "The seeds as a tuple."
+    todo = 'give a list of them: seeds=range(3) are 0, 1 and 2'
+    checks.require(np.ndim(seeds) == 1 and len(seeds), 'seeds', repr(seeds), todo)
+    return tuple(checks.seed(s) for s in seeds)
+
 def _mattes_task(t, system, seed):
     about = dict(system=system.about, photograph=_digest(t.image, t.alpha), size=list(t.alpha.shape))
     if system.trimap: about['trimap'] = _digest(t.trimap)
@@ -212,7 +218,8 @@ def evaluate_mattes(
     progress:bool=True,    # show a bar
     **options,             # of `matte_set`: layout, skip_missing, ...
 ) -> dict: # key -> row, those of this call
-    "Measure systems on photographs with mattes. Raises as `matte_set` and `named_system`."
+    "Measure systems on photographs with mattes. Raises as `matte_set` and `named_system`, and ValueError for no seeds."
+    seeds = _checked(seeds)
     systems = [s if isinstance(s, System) else named_system(s) for s in systems]
     photos = matte_set(folder, max_size=max_size, trimaps=any(s.trimap for s in systems), **options)
     numbers = {name: i for i, name in enumerate(photos.names)}
@@ -257,7 +264,10 @@ def evaluate_regions(
     seeds=(0,),
     progress:bool=True, # show a bar
 ) -> dict: # key -> row, those of this call
-    "Measure systems on photographs with regions. Raises FileNotFoundError, or ValueError for a system with a trimap."
+    """Measure systems on photographs with regions.
+
+    Raises FileNotFoundError, or ValueError for a system with a trimap, or no seeds."""
+    seeds = _checked(seeds)
     systems = [s if isinstance(s, System) else named_system(s) for s in systems]
     told = [s.name for s in systems if s.trimap]
     checks.require(not told, 'systems without a trimap', ', '.join(told), 'regions have none')

@@ -55,6 +55,13 @@ def test_weights_decide(mattes, tmp_path, monkeypatch):
     default = evaluate.named_system('stable').about
     assert default['features'] == 'default' and len(default['weights']) == 12
 
+@pytest.mark.parametrize('options, said', [(dict(seeds=1), 'seeds'), (dict(seeds=()), 'seeds'),
+                                           (dict(seeds=['a']), 'seed'), (dict(max_size=0), 'max_size')])
+def test_wrong_options_end_at_once(mattes, tmp_path, options, said):
+    with pytest.raises(ValueError, match=said):
+        evaluate.evaluate_mattes(mattes, tmp_path/'out', ['closed-form'], progress=False, **options)
+    assert not (tmp_path/'out').exists()
+
 @pytest.mark.parametrize('words, said', [
     (['--max-size', '0'], 'integer from 3'), (['--regions', '.', '--systems', 'closed-form'], 'without a trimap'),
     (['--systems', 'features:nowhere.npy'], 'nowhere.npy')])

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
+from sss_nb.affinity.matting import matting_affinity
+from sss_nb.laplacian import graph_laplacian
 from sss_nb.learning.composition import (
     composition1k_foregrounds,
     distinctions646_foregrounds,
@@ -15,6 +17,14 @@ from sss_nb.learning.composition import (
     simd_foregrounds,
     window_around,
 )
+from sss_nb.matting.closed_form import closed_form_matte
+from sss_nb.matting.information_flow import (
+    color_mixture_flow,
+    information_flow_matte,
+    intra_unknown_flow,
+    known_to_unknown_flow,
+)
+from sss_nb.matting.matte import matte
 from sss_nb.matting.metrics import (
     alpha_mixing,
     best_single_layer,
@@ -32,6 +42,7 @@ from sss_nb.matting.metrics import (
 )
 from sss_nb.matting.refine import object_trimap, refine_layers
 from sss_nb.matting.sets import composition1k, matte_layout, matte_set, plain_mattes
+from sss_nb.matting.spectral import component_costs
 from sss_nb.matting.trimaps import (
     check_trimap,
     read_matte,
@@ -172,6 +183,19 @@ def test_bad_colors():
     for colors in (np.zeros((3, 3)), np.zeros((4, 4, 2)), np.zeros((4, 4, 3, 3))):
         with pytest.raises(ValueError, match='colors'): recomposition_error(image, alphas, colors)
 
+@pytest.mark.parametrize('bad, said', [(np.nan, 'finite colors'), (200, 'divide by 255'), (-1, 'np.clip')])
+def test_colors_out_of_range(bad, said):
+    image, alphas = np.full((4, 4, 3), .5), np.full((4, 4, 2), .5)
+    with pytest.raises(ValueError, match=said): recomposition_error(image, alphas, np.full((2, 3), bad))
+
+def test_measures_look_where_a_trimap_is_unknown():
+    "0.996 is known as 1 is; 128/255 is unknown as 0.5 is; what is neither is refused."
+    alpha, near = np.array([[.5, .5, .5]]), np.array([[.996, 128/255, .004]])
+    for error in (sad, mse, gradient_error, connectivity_error, soft_iou):
+        assert error(alpha, TRUTH, near) == error(alpha, TRUTH, np.array([[1, .5, 0]]))
+    for value in (np.nan, 7, .2):
+        with pytest.raises(ValueError, match='the trimap of 0'): sad(alpha, TRUTH, np.array([[1, .5, value]]))
+
 # ------------------------------------------------------------------------------------------------- trimaps
 
 @pytest.mark.parametrize('width', [0, 1, 2.5, 4])
@@ -201,6 +225,12 @@ def test_trimap_of_layers():
     for both in ([0, 1], [1, 0, 1]): assert trimap_from_layers(layers, both, 0).tolist() == [[1, 1, 0]]
     for layers_ in ([], [0, 1, 2], 3, -1, 1.5):
         with pytest.raises(ValueError): trimap_from_layers(layers, layers_)
+
+@pytest.mark.parametrize('scale', [2., -1., 255., np.uint8(255)])
+def test_trimap_of_layers_out_of_range(scale):
+    layers = scale*np.eye(3, dtype=type(scale))[np.array([[0, 1, 2]])]
+    for make in (trimap_from_layers, object_trimap):
+        with pytest.raises(ValueError, match=r'alphas (in \[0, 1\]|that sum)'): make(layers, 0)
 
 def test_bad_trimaps():
     for bad in (np.zeros((0, 4)), np.array([[np.nan, .5, 0]]), np.array([[2, .5, 0]])):
@@ -289,6 +319,36 @@ def test_bad_layers_to_refine():
         with pytest.raises(ValueError, match=said): refine_layers(alphas, image=IMAGE)
     with pytest.raises(TypeError, match='strenght'): refine_layers(HARD, image=IMAGE, strenght=1)
 
+# ------------------------------------------------------------------------------------------------- methods
+
+STRIP = np.where(np.arange(40) < 12, 0, np.where(np.arange(40) < 28, .5, 1.))*np.ones((40, 1))
+
+@pytest.mark.parametrize('options, said', [(dict(rtol=r), 'rtol') for r in (0, -1, 1, np.nan, np.inf, 'a', None)] + [
+    (dict(max_it=n), 'max_it') for n in (0, -5, 1.5, 'a')])
+def test_methods_refuse_where_they_cannot_stop(options, said):
+    for method in (closed_form_matte, information_flow_matte):
+        with pytest.raises(ValueError, match=said): method(IMAGE, STRIP, **options)
+
+@pytest.mark.parametrize('options', [dict(ridge=0), dict(ridge=-1), dict(ridge=np.nan), dict(spatial=-1),
+                                     dict(spatial=np.inf)])
+def test_flows_refuse(options):
+    for flow in (known_to_unknown_flow, color_mixture_flow):
+        with pytest.raises(ValueError, match=next(iter(options))): flow(IMAGE, STRIP, **options)
+    if 'spatial' in options:
+        with pytest.raises(ValueError, match='spatial'): intra_unknown_flow(IMAGE, STRIP, **options)
+
+@pytest.mark.parametrize('method', ['random-walk', 'learning-based', 'knn'])
+def test_methods_take_images_that_are_read_only(method):
+    pytest.importorskip('pymatting')
+    image = IMAGE.copy()
+    image.flags.writeable = False
+    assert np.array_equal(matte(image, STRIP, method), matte(IMAGE.copy(), STRIP, method))
+
+def test_components_that_do_not_sum_to_one_are_refused():
+    L = graph_laplacian(matting_affinity(IMAGE))
+    assert component_costs(LAYERS, L).shape == (5, 5)
+    with pytest.raises(ValueError, match='sum to 1'): component_costs(LAYERS/2, L)
+
 # ---------------------------------------------------------------------------------------------------- sets
 
 def write(path, values):
@@ -301,6 +361,13 @@ def triple(folder, name, shape=(8, 10)):
     write(folder/f'{name}.png', np.dstack([alpha]*3)/2)
     write(folder/f'{name}_alpha.png', alpha)
     write(folder/f'{name}_trimap.png', trimap_from_matte(alpha, 1))
+
+@pytest.mark.parametrize('size', [0, -10, 'a', 2.5])
+def test_sizes_that_cannot_be(tmp_path, size):
+    triple(tmp_path, 'a')
+    for read in (plain_mattes, matte_set):
+        with pytest.raises(ValueError, match='max_size to be an integer of at least 3'):
+            read(tmp_path, max_size=size)
 
 def test_what_else_lies_in_a_folder(tmp_path):
     "Hidden files, texts and folders are no photographs; endings in capitals are."

@@ -15,7 +15,7 @@ from sss_nb.affinity.matting import matting_affinity
 from sss_nb.laplacian import graph_laplacian
 from sss_nb.learning.composition import Foreground
 from sss_nb.learning.datasets import Sample
-from sss_nb.learning.engine import load_checkpoint, read_checkpoint, run_training
+from sss_nb.learning.engine import Schedule, load_checkpoint, poly_rate, read_checkpoint, read_log, run_training
 from sss_nb.learning.training import Settings, train
 from sss_nb.matting.information_flow import information_flow_matte
 from sss_nb.matting.matte import matte
@@ -58,7 +58,7 @@ from sss_nb.matting.semantic.trimap import (
     unknown_crops,
     unknown_windows,
 )
-from sss_nb.networks.core import FeatureNet, load_weights, network_cost, save_weights
+from sss_nb.networks.core import FeatureNet, check_device, load_weights, network_cost, save_weights
 from sss_nb.networks.hypercolumn import HypercolumnDeepLab
 from sss_nb.networks.resnet import ResNetBody
 from sss_nb.networks.small import SmallSuperpixelNet
@@ -323,6 +323,11 @@ def test_network_refuses_an_image_of_bytes(lite):
     with pytest.raises(TypeError, match='divide by 255'):
         predict_matte(lite, (255*image).astype(np.uint8), trimap, semantic)
 
+@pytest.mark.parametrize('device', ['meta', 'mps', 'xpu', 'gpu'])
+def test_device_that_cannot_be_used(device):
+    if torch.accelerator.is_available() and torch.accelerator.current_accelerator().type == device: return
+    with pytest.raises(ValueError, match=f"'{device}'"): check_device(device)
+
 def test_network_says_that_memory_ran_out():
     class Greedy(Local):
         def forward(self, x, semantic=None, whole=None): return x.new_empty(2**55)
@@ -503,6 +508,21 @@ def test_classifier_input_has_four_channels():
     image, trimap = ring()
     x = classifier_input(image, trimap)
     assert x.shape == (4, 64, 96) and np.allclose(x[3], trimap)
+
+def nearly(trimap): return np.select([trimap == .5, trimap == 1], [128/255, .996], .004)
+
+def test_classifier_sees_the_trimap_that_is_meant():
+    "128/255 and 0.996 are 0.5 and 1, for the classifier and its guide; a device is a word or torch's."
+    image, trimap, _ = scene()
+    exact, near = classifier_input(image, trimap), classifier_input(image, nearly(trimap))
+    assert torch.equal(exact, near)
+    raw, guide = exact.clone(), training.Guide(thin())
+    raw[3] = torch.from_numpy(nearly(trimap))
+    wanted = guide(exact[None], torch.device('cpu'))
+    assert wanted.max() > 0 and torch.equal(wanted, guide(raw[None], 'cpu'))
+    raw[3, 0, 0] = .2
+    with pytest.raises(ValueError, match='the trimap of 0'): guide(raw[None], 'cpu')
+    with pytest.raises(ValueError, match='nowhere'): guide(exact[None], 'nowhere')
 
 # --- losses
 
@@ -710,6 +730,40 @@ def test_training_weights_missing_or_damaged(tmp_path):
     with pytest.raises(ValueError, match=r'last\.pt'): run_training(matting_task(), guess(), tmp_path, **OFTEN)
     assert load_checkpoint(tmp_path/'best.pt', guess()) in (0, 2, 4)
 
+def test_training_tells_a_flipped_bit(tmp_path):
+    "In the middle of a tensor, where torch itself does not look."
+    run_training(matting_task(), guess(), tmp_path, **OFTEN)
+    data, weights = bytearray((tmp_path/'last.pt').read_bytes()), read_checkpoint(tmp_path/'last.pt')['net']
+    data[data.index(weights['conv.weight'].numpy().tobytes()) + 40] ^= 1
+    (tmp_path/'flipped.pt').write_bytes(data)
+    with pytest.raises(ValueError, match=r'flipped\.pt.* checksum'): load_checkpoint(tmp_path/'flipped.pt', guess())
+
+def test_log_with_a_broken_line_is_left_alone(tmp_path):
+    "Only a last line may be cut short; another one is told, and the file stays."
+    run_training(matting_task(), guess(), tmp_path, **OFTEN)
+    path, whole = tmp_path/'log.jsonl', read_log(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join([*lines, '{"step": 9, "lo']))
+    assert read_log(tmp_path) == whole
+    for line in ('3', '[]', '', '{"step": 2, "lo'):
+        path.write_text('\n'.join([lines[0], line, *lines[1:]]) + '\n')
+        with pytest.raises(ValueError, match='line 2 in .*take it out'): read_log(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match='line 2'): run_training(matting_task(), guess(), tmp_path, **OFTEN)
+    assert path.read_bytes() == before
+
+@pytest.mark.parametrize('bad, said', [
+    (dict(slower={'body.': 0}), 'above 0'), (dict(slower={'body.': '1'}), "slower\\['body.'\\]"),
+    (dict(slower={'body.': float('nan')}), 'finite'), (dict(slower=.1), 'slower as a dict'),
+    (dict(momentum=1), 'below 1')])
+def test_schedule_refuses(bad, said):
+    with pytest.raises(ValueError, match=said): Schedule(**bad)
+
+@pytest.mark.parametrize('step', [-1, 10, .5])
+def test_rate_is_that_of_a_step(step):
+    assert 0 < poly_rate(Schedule(steps=10), 9) < poly_rate(Schedule(steps=10), 0)
+    with pytest.raises(ValueError, match='from 0 to 9'): poly_rate(Schedule(steps=10), step)
+
 @pytest.mark.parametrize('changes, words', [
     (dict(data=Discs(kinds=('fur', 'velvet'))), "'velvet'"), (dict(data=Discs(0)), 'at least one foreground'),
     (dict(stage='semantic'), 'a classifier'), (dict(stage='all'), 'one of'), (dict(sizes=()), 'sizes')])
@@ -766,9 +820,23 @@ def test_training_measures_classes_with_standard_errors():
     assert list(found) == ['all', 'fur', 'net'] and found['all']['n'] == 4 and found['net']['sad'] == [4., None]
     assert np.allclose(found['fur']['sad'], [3, np.std([1, 2, 6], ddof=1)/3**.5])
     with pytest.raises(ValueError, match='that were measured'): training.class_errors([])
+    turned = [(kind, dict(reversed(e.items()))) if k % 2 else (kind, e) for k, (kind, e) in enumerate(rows)]
+    assert training.class_errors(turned) == found
+    for other in (dict(sad=1.), dict(sad=1., mse=.1, gradient=2.)):
+        with pytest.raises(ValueError, match="expected errors sad, mse, got .* of a photograph of 'fur'"):
+            training.class_errors([*rows, ('fur', other)])
     alpha = Discs()[0].alpha
     assert set(np.unique(training.usable_trimap(alpha, 40))) == {0, .5, 1}
     assert training.usable_trimap(np.ones((9, 9)), 2) is None
+
+# --- a matte with a guess
+
+@pytest.mark.parametrize('bad, said', [
+    (dict(guess=np.ones((64, 96, 1))), r'\(64, 96, 1\)'), (dict(guess=np.ones((64, 96, 3))), r'\(64, 96, 3\)'),
+    (dict(guess=np.full((64, 96), 255, np.uint8)), 'divide by 255'), (dict(rtol=0), 'rtol'), (dict(rtol='a'), 'rtol')])
+def test_guided_matte_refuses(bad, said):
+    image, trimap, _ = scene()
+    with pytest.raises(ValueError, match=said): guided_matte(**dict(image=image, trimap=trimap, guess=trimap) | bad)
 
 # --- a matte by trained weights
 

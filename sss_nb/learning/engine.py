@@ -13,6 +13,7 @@ import json
 import math
 import os
 import time
+import zipfile
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,10 @@ class Schedule:
         for key in ('steps', 'batch'): checks.integer(key, getattr(self, key), least=1)
         checks.integer('seed', self.seed, least=0)
         checks.positive('learning_rate', self.learning_rate)
-        for key in ('momentum', 'weight_decay', 'power'): checks.number(key, getattr(self, key), least=0)
+        checks.number('momentum', self.momentum, least=0, below=1)
+        for key in ('weight_decay', 'power'): checks.number(key, getattr(self, key), least=0)
+        checks.require(isinstance(self.slower, dict), "slower as a dict, such as {'body.': 0.1}", repr(self.slower))
+        for start, part in self.slower.items(): checks.positive(f'slower[{start!r}]', part)
         for key, known in _CHOICES.items(): checks.one_of(key, getattr(self, key), known)
 
 # %% ../../nbs/learning/04b_engine.ipynb #4982e7c1
@@ -58,7 +62,8 @@ def poly_rate(
     settings:Schedule,
     step:int, # from 0
 ) -> float:
-    "Poly schedule: eta_0 (1 - t/T)^p."
+    "Poly schedule: eta_0 (1 - t/T)^p. Raises ValueError for a step that is not one of T."
+    checks.integer('the step', step, least=0, most=settings.steps - 1)
     return settings.learning_rate*(1 - step/settings.steps)**settings.power
 
 def make_optimizer(
@@ -150,13 +155,23 @@ class Task:
 def read_log(
     folder, # of a training
 ) -> list[dict]: # entries: step, seconds, and loss and rate, or the measures of a validation
-    "The entries of a training's log; none if there is no log. A last line that was cut short is left out."
+    """The entries of a training's log; none if there is no log. A last line that was cut short is left out.
+
+    Raises ValueError for any other line that is no entry.
+    """
     path = Path(folder).expanduser()/'log.jsonl'
-    entries = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try: entries.append(json.loads(line))
-        except ValueError: break
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    entries = [_entry(line) for line in lines]
+    if lines and entries[-1] is None and lines[-1].startswith(b'{'): del entries[-1]
+    for k, entry in enumerate(entries, 1):
+        todo = 'mend that line or take it out; the weights are in last.pt and best.pt'
+        checks.require(isinstance(entry, dict), 'a log of one entry a line', f'another line {k} in {path}', todo)
     return entries
+
+def _entry(line):
+    "What a line of JSON says; None if it is none."
+    try: return json.loads(line)
+    except ValueError: return None
 
 def curve(
     log:list[dict], # from `read_log` or `run_training`
@@ -199,6 +214,8 @@ def read_checkpoint(
     """
     path = checks.existing_file(path, 'a checkpoint', 'train writes last.pt and best.pt')
     with checks.readable(path, 'a checkpoint of train', 'best.pt may still be good; remove it to begin again'):
+        damaged = zipfile.ZipFile(path).testzip()      # torch writes a crc32 of each part, and does not read it
+        checks.require(damaged is None, 'parts as they were written', f'another checksum of {damaged}')
         state = torch.load(path, map_location='cpu', weights_only=True)
         checks.require({'step', 'net', 'about'} <= state.keys(), 'step, net and about', 'something else')
     return state

@@ -30,8 +30,7 @@ def known_pixels(
 # %% ../../nbs/matting/04_closed_form.ipynb #ba6c6e10
 def clean_trimap(trimap):
     "A trimap of exactly 0, 1 and .5."
-    foreground, background, _ = check_trimap(trimap)
-    return np.where(foreground, 1., np.where(background, 0., .5))
+    return check_trimap(trimap).exact()
 
 # %% ../../nbs/matting/04_closed_form.ipynb #a05fdf7c
 class MatteSystem:
@@ -64,6 +63,11 @@ class MatteSystem:
         return MatteSystem(self.L[pixels][:, pixels], self.held[pixels], rows)
 
 # %% ../../nbs/matting/04_closed_form.ipynb #71655be5
+def check_stop(rtol, max_it=1):
+    "Raise ValueError unless CG can stop so."
+    checks.number('rtol', rtol, above=0, below=1, todo='such as 1e-7')
+    checks.integer('max_it', max_it, least=1)
+
 def matte_solver(
     system:MatteSystem,
     rtol:float,      # norm of the preconditioned residual over that of the preconditioned right-hand side
@@ -123,9 +127,11 @@ def closed_form_matte(
 ) -> np.ndarray:          # (h, w) in [0, 1]
     """Closed-form matting, (L + lambda D) alpha = lambda D alpha* (Levin, Lischinski and Weiss 2008).
 
-    Raises ValueError for a trimap of another size, or without known foreground, background or unknown pixels; what
-    `matting_affinity` raises; and ConvergenceError when the tolerance is not met."""
+    Raises ValueError for a trimap of another size, or without known foreground, background or unknown pixels, or a
+    tolerance or number of iterations that cannot be; what `matting_affinity` raises; and ConvergenceError when the
+    tolerance is not met."""
     image = checks.image(image)
+    check_stop(rtol, max_it)
     held, wanted = known_pixels(trimap, image.shape[:2], strength)
     L = graph_laplacian(matting_affinity(image, epsilon=epsilon, radius=radius))
     return solve_matte(MatteSystem(L, held), wanted, clean_trimap(trimap), 2*radius, rtol, max_it)[0]

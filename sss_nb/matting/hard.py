@@ -49,7 +49,8 @@ class HardSegments:
     @property
     def alphas(self) -> np.ndarray: # (h, w, n), or n + 1 where there is void
         "The labels as hard layers, void last."
-        return segments_of_labels(self.labels, max(len(self.names), 1))
+        layers = segments_of_labels(self.labels, max(len(self.names), 1))
+        return layers if self.names else layers[..., -1:]
 
 def _numbered(found, names):
     "What post-processing returns, as `HardSegments`: numbers of segments without gaps, void where there is none."
@@ -73,9 +74,15 @@ def _read_network(place, local):
     checks.require(not absent, 'all weights', f'none for {len(absent)} of them, such as {absent[:1]}')
     return processor, model.float().eval()
 
+def _files(name):
+    "Names and times of the files in a folder; none if it is no folder."
+    folder = Path(name).expanduser()
+    files = folder.iterdir() if folder.is_dir() else ()
+    return tuple(sorted((p.name, p.stat().st_mtime_ns) for p in files if p.is_file()))
+
 @lru_cache(1)
-def _network(name):
-    "Processor and network from a folder, from the cache, or from the hub, in this order."
+def _network(name, files):
+    "Processor and network from a folder with these files, from the cache, or from the hub, in this order."
     check_transformers()
     folder = Path(name).expanduser()
     known = folder.is_dir() or bool(name) and name[0] not in '/.~'
@@ -121,7 +128,7 @@ def panoptic_segments(
     image = checks.image(image)
     checks.one_of('kind', kind, KINDS)
     checks.number('threshold', threshold, least=0, most=1)
-    processor, net = _network(str(model))
+    processor, net = _network(str(model), _files(str(model)))
     found = _answer(image, processor, net, kind, threshold, check_device(device))
     return _numbered(found, net.config.id2label)
 

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from .. import checks
 from ..affinity.matting import matting_affinity
 from ..laplacian import graph_laplacian
-from .closed_form import MatteSystem, clean_trimap, known_pixels, solve_matte
+from .closed_form import MatteSystem, check_stop, clean_trimap, known_pixels, solve_matte
 from .trimaps import check_trimap
 
 # %% ../../nbs/matting/05_information_flow.ipynb #656a5410
@@ -27,6 +27,11 @@ def pixel_features(
     h, w = image.shape[:2]
     y, x = np.mgrid[:h, :w].reshape(2, -1)
     return np.column_stack([image.reshape(-1, 3), spatial*x/w, spatial*y/h])
+
+def _check_links(neighbours, spatial, ridge=1):
+    checks.integer('neighbours', neighbours, least=1)
+    checks.number('spatial', spatial, least=0, todo='0: the place does not count')
+    checks.positive('ridge', ridge, 'such as 1e-6')
 
 def nearest(
     features:np.ndarray, # (N, 5)
@@ -68,7 +73,7 @@ def color_mixture_flow(
     "Rows whose product with a matte is what mixtures miss it by. Raises ValueError as `check_trimap`."
     image = checks.image(image)
     unknown = np.flatnonzero(check_trimap(trimap, image.shape[:2])[2])
-    checks.integer('neighbours', neighbours, least=1)
+    _check_links(neighbours, spatial, ridge)
     n, colors = image[..., 0].size, image.reshape(-1, 3)
     q = nearest(pixel_features(image, spatial), unknown, np.arange(n), neighbours)
     w = mixture_weights(colors[unknown], colors[q], ridge)
@@ -89,7 +94,7 @@ def known_to_unknown_flow(
     image = checks.image(image)
     masks = check_trimap(trimap, image.shape[:2])
     foreground, background, unknown = (np.flatnonzero(m) for m in masks)
-    checks.integer('neighbours', neighbours, least=1)
+    _check_links(neighbours, spatial, ridge)
     features, colors = pixel_features(image, spatial), image.reshape(-1, 3)
     c_f, c_b = (colors[nearest(features, unknown, side, neighbours)] for side in (foreground, background))
     w = mixture_weights(colors[unknown], np.concatenate([c_f, c_b], axis=1), ridge)
@@ -109,7 +114,7 @@ def intra_unknown_flow(
     "Links of unknown pixels with like colours. Raises ValueError as `check_trimap`."
     image = checks.image(image)
     unknown = np.flatnonzero(check_trimap(trimap, image.shape[:2])[2])
-    checks.integer('neighbours', neighbours, least=1)
+    _check_links(neighbours, spatial)
     v, n = pixel_features(image, spatial), image[..., 0].size
     q = nearest(v, unknown, unknown, neighbours)
     w = np.maximum(1 - np.abs(v[unknown][:, None] - v[q]).sum(-1), 0)
@@ -178,8 +183,10 @@ def information_flow_matte(
     """Information-flow matting (Aksoy, Aydin and Pollefeys 2017), without trimming.
 
     Raises ValueError for a trimap of another size, or without known foreground, background or unknown pixels, and for
-    a negative weight; TypeError or ValueError for no image; ConvergenceError when the tolerance is not met."""
+    a negative weight, a tolerance or a number of iterations that cannot be; TypeError or ValueError for no
+    image; ConvergenceError when the tolerance is not met."""
     image = checks.image(image)
+    check_stop(rtol, max_it)
     for name, weight in dict(sigma_ku=sigma_ku, sigma_uu=sigma_uu, sigma_l=sigma_l).items():
         checks.number(name, weight, least=0, todo='0 switches the flow off')
     check_trimap(trimap, image.shape[:2])

@@ -54,4 +54,5 @@ def matte(
     checks.one_of('the method', method, (*MATTE_METHODS, *SEMANTIC))
     image = checks.image(image)
     check_trimap(trimap, image.shape[:2])
+    if method in THEIRS: image = np.require(image, requirements='W')     # a copy of what may not be written to
     return np.clip(_function(method)(image, clean_trimap(trimap), **options), 0, 1)

@@ -31,7 +31,7 @@ def _where(trimap, shape):
     if trimap is None: return np.ones(shape, dtype=bool)
     t = checks.shaped('the trimap', np.asarray(trimap), (None, None))
     checks.same_size('the trimap', t.shape, shape, 'the true matte')
-    inside = t if t.dtype == bool else (t > 0) & (t < 1)
+    inside = t if t.dtype == bool else checks.trimap(t)[2]
     todo = 'give 0, 0.5 and 1, of which 0.5 is unknown, or a mask of the pixels that count'
     checks.require(inside.any(), 'unknown pixels in the trimap', 'none', todo)
     return inside
@@ -137,7 +137,7 @@ def matte_errors(
 # %% ../../nbs/matting/01_metrics.ipynb #eb2cf8dc
 SLACK = 1e-3  # by which alphas may leave [0, 1], as those of a solver do
 
-def _layers(segments, shape=None):
+def checked_layers(segments, shape=None):
     "Alphas (h, w, n) in [0, 1], sum at most 1. Raises ValueError for another shape, size, range or sum."
     a = checks.alphas(getattr(segments, 'clipped', segments), shape)
     low, high = a.min(), a.max()
@@ -151,9 +151,9 @@ def _layers(segments, shape=None):
 # %% ../../nbs/matting/01_metrics.ipynb #c4c6d63e
 def alpha_mixing(
     alphas:np.ndarray, # (h, w, n) in [0, 1], or an object with `.alphas`
-) -> float: # from 0, all pixels in one layer, to n - 1
+) -> float: # from 0, all pixels in one layer, to n - 1; more where alphas sum to less than 1
     "Mean number of layers that share a pixel, less one. Raises ValueError for another shape or range, or no alpha."
-    a = _layers(alphas)
+    a = checked_layers(alphas)
     squares = np.square(a).sum(-1)
     checks.require(squares.min() > 0, 'alpha at every pixel', f'none at {np.sum(squares == 0)}', 'give all layers')
     return float((a.sum(-1)/squares - 1).mean())
@@ -161,14 +161,21 @@ def alpha_mixing(
 def recomposition_error(
     image:np.ndarray,  # (h, w, 3) float64 in [0, 1], RGB
     alphas:np.ndarray, # (h, w, n) in [0, 1], or an object with `.alphas`
-    colors:np.ndarray, # (h, w, n, 3), or (n, 3): one for each layer
+    colors:np.ndarray, # (h, w, n, 3) in [0, 1], or (n, 3): one for each layer
 ) -> float: # in [0, 1]
     "Root of the mean squared I - sum of alpha times colour. Raises ValueError for another shape or range."
     image = checks.image(image)
-    a, colors = _layers(alphas, image.shape), np.asarray(colors, dtype=np.float64)
+    a, colors = checked_layers(alphas, image.shape), np.asarray(colors, dtype=np.float64)
     wanted = (a.shape[2], 3) if colors.ndim == 2 else (*a.shape, 3)
-    colors = np.broadcast_to(checks.shaped('colors', colors, wanted, 'one for each layer'), (*a.shape, 3))
+    colors = np.broadcast_to(_in_range(checks.shaped('colors', colors, wanted, 'one for each layer')), (*a.shape, 3))
     return float(np.sqrt(np.square(np.einsum('hwk,hwkc->hwc', a, colors) - image).mean()))
+
+def _in_range(colors):
+    "Colours themselves. Raises ValueError if they are not finite, or leave [0, 1] by more than `SLACK`."
+    low, high = checks.finite('colors', colors).min(), colors.max()
+    todo = 'divide by 255' if low >= 0 and 1 < high <= 255 else 'clip them: np.clip(colors, 0, 1)'
+    checks.require(low >= -SLACK and high <= 1 + SLACK, 'colors in [0, 1]', f'{low:.6g} to {high:.6g}', todo)
+    return colors
 
 # %% ../../nbs/matting/01_metrics.ipynb #afbbcd4a
 def soft_iou(
@@ -196,7 +203,7 @@ def best_single_layer(
 ) -> Union: # of one member
     "The layer with the least SAD. Raises as `sad`."
     truth = _matte('the true matte', truth)
-    a = _layers(alphas, truth.shape)
+    a = checked_layers(alphas, truth.shape)
     errors = [sad(a[..., k], truth, trimap) for k in range(a.shape[2])]
     k = int(np.argmin(errors))
     return Union((k,), errors[k], soft_iou(a[..., k], truth, trimap))
@@ -273,7 +280,7 @@ def best_union(
     Raises ValueError for another size or range, sums above 1, or no unknown pixel."""
     checks.integer('the number of branches', most, least=0)
     truth = _matte('the true matte', truth)
-    a, where = _layers(alphas, truth.shape), _where(trimap, truth.shape)
+    a, where = checked_layers(alphas, truth.shape), _where(trimap, truth.shape)
     A, t = a[where], truth[where]
     search = UnionSearch(*split_costs(A, t))
     start = search.descent((A.T @ t > A.sum(0)/2).astype(int))
@@ -311,7 +318,7 @@ def layers_taken(
 def _at_pixels(alphas, truth, trimap):
     "Alphas (m, n) and true alpha (m,) of the pixels that count."
     truth = _matte('the true matte', truth)
-    a, where = _layers(alphas, truth.shape), _where(trimap, truth.shape)
+    a, where = checked_layers(alphas, truth.shape), _where(trimap, truth.shape)
     return a[where], truth[where]
 
 # %% ../../nbs/matting/01_metrics.ipynb #9e712a02
@@ -323,7 +330,7 @@ def layer_errors(
     """How near layers are to a true matte: members, sad, mse, gradient, connectivity, iou of the best layer and union.
 
     Raises as `sad` and `alpha_mixing`."""
-    a = _layers(alphas, np.shape(truth))
+    a = checked_layers(alphas, np.shape(truth))
     ways = dict(layer=best_single_layer(a, truth, trimap), union=best_union(a, truth, trimap))
     table = {}
     for way, found in ways.items():

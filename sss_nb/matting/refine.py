@@ -27,10 +27,10 @@ def object_trimap(
     layers,             # one layer from 0, or a list: an object made of them
     width:float=WIDTH,  # of the band beside soft pixels, a share of the longer side, below .5
 ) -> np.ndarray:        # (h, w), 0, .5 and 1
-    "What some layers say for sure. Raises ValueError for another width or shape, or a layer that is not there."
+    "What some layers say for sure. Raises ValueError for another width, shape or range, or a layer that is not there."
     todo = 'it is a share of the longer side: 0.01 is 4 pixels of 400'
     checks.number('the width', width, least=0, below=.5, todo=todo)
-    shape = checks.alphas(alphas).shape
+    shape = layer_shares(alphas).shape
     pixels = max(1, width*max(shape[:2])) if width else 0
     return trimap_from_layers(alphas, layers, pixels, SURE)
 

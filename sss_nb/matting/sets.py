@@ -115,6 +115,7 @@ def _some(*folders):
 def _matte_set(images, alphas, maps, *, skip_missing=False, width=None, trimaps=True, **about):
     "The MatteSet of the images (name -> file), with functions that give a name's matte and trimap, or None."
     if width is not None: checks.number('the width', width, least=0)
+    if about.get('max_size') is not None: checks.integer('max_size', about['max_size'], least=3)
     items, lacking = [], {}
     for name, image in images.items():
         alpha, trimap = alphas(name), maps(name) if trimaps else None
@@ -140,7 +141,7 @@ def plain_mattes(
     folder,    # with NAME.*, NAME_alpha.* and NAME_trimap.*
     **options, # skip_missing, width, trimaps, max_size
 ) -> MatteSet:
-    "Photographs, mattes and trimaps in one folder. Raises FileNotFoundError, or ValueError for another width."
+    "Photographs, mattes and trimaps in one folder. Raises FileNotFoundError, or ValueError for another width or size."
     files = pictures_by_name(checks.expanded(folder))
     images = {name: p for name, p in files.items() if not name.endswith(('_alpha', '_trimap'))}
     got = f'only mattes and trimaps in {folder}'

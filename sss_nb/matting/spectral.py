@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from .. import checks
+from ..layers.colors import layer_shares
 from ..layers.pick import Marks
 
 # %% ../../nbs/matting/08_spectral.ipynb #4abbb34b
@@ -26,6 +27,7 @@ def component_costs(
     Raises ValueError for another size, alphas that do not sum to one or a Laplacian that is normalised.
     """
     a = checks.alphas(getattr(components, 'initial_segments', components))
+    layer_shares(a)      # refuses other sums
     F, M = a.reshape(-1, a.shape[-1]), checks.square('the Laplacian L', L)
     checks.require(len(F) == M.shape[0], f'a Laplacian of {len(F)} pixels', M.shape[0], 'take both from one result')
     phi = F.T @ (M @ F)

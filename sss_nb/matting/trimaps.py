@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from .. import checks
+from .metrics import checked_layers
 from ..pictures.files import read_matte
 from ..pictures.resize import resize_image
 
@@ -23,18 +24,9 @@ class Known(NamedTuple):
     background:np.ndarray
     unknown:np.ndarray
 
-_NEAR = .01      # how far the values of a trimap may be from 0, .5 and 1
-
-def _masks(trimap, name='the trimap'):
-    "The three masks, empty or not. Raises ValueError for another shape, or other values."
-    t = np.asarray(trimap, dtype=np.float64)
-    checks.require(t.ndim == 2 and t.size, f'{name} of shape (h, w)', t.shape, 'one value for each pixel')
-    known = Known(*(np.abs(t - value) <= _NEAR for value in (1, 0, .5)))
-    other = np.unique(t[~(known.foreground | known.background | known.unknown)])
-    got = ', '.join(f'{v:g}' for v in other[:5]) + (', …' if other[5:].size else '')
-    todo = 'divide bytes by 255' if 16 < t.max() <= 255 else 'make one from a matte: trimap_from_matte'
-    checks.require(not other.size, f'{name} of 0 (background), 0.5 (unknown) and 1 (foreground)', got, todo)
-    return known
+    def exact(self) -> np.ndarray: # (h, w)
+        "The same as a trimap of exactly 0, .5 and 1."
+        return np.where(self.foreground, 1., np.where(self.background, 0., .5))
 
 def check_trimap(
     trimap:np.ndarray, # (h, w), 0, .5 and 1
@@ -43,7 +35,7 @@ def check_trimap(
     needed=Known._fields,  # the kinds of pixels that must be there
 ) -> Known: # masks foreground, background, unknown
     "The known and unknown pixels. Raises ValueError for another size or other values, and if a needed kind is missing."
-    known = _masks(trimap, name)
+    known = Known(*checks.trimap(trimap, name))
     if shape is not None: checks.same_size(name, known.unknown.shape, shape)
     hints = dict(foreground='mark some pixels of the object as 1, or make the unknown band narrower',
                  background='mark some pixels beside the object as 0, or make the unknown band narrower',
@@ -106,12 +98,15 @@ def trimap_from_layers(
     width:float=2,        # pixels around soft ones that are unknown
     tolerance:float=.05,  # alphas that are no farther from 0 or 1 are known
 ) -> np.ndarray: # (h, w), 0, .5 and 1
-    "The trimap of some layers. Raises ValueError for another shape, width or tolerance, or a layer that is not there."
-    a = checks.alphas(getattr(alphas, 'clipped', alphas))
+    """The trimap of some layers.
+
+    Raises ValueError for another shape, range, width or tolerance, sums above 1, or a layer that is not there.
+    """
+    a = checked_layers(alphas)
     n, wanted = a.shape[2], sorted(set(np.atleast_1d(np.asarray(layers)).tolist()))
     for k in wanted: checks.integer('a layer', k, least=0, most=n - 1)
     checks.require(0 < len(wanted) < n, f'some of {n} layers', wanted or 'none', 'choose others')
-    return trimap_from_matte(np.clip(a[..., wanted].sum(-1), 0, 1), width, tolerance)
+    return trimap_from_matte(np.minimum(a[..., wanted].sum(-1), 1), width, tolerance)
 
 # %% ../../nbs/matting/02_trimaps.ipynb #77104d3e
 def resize_trimap(
@@ -119,7 +114,7 @@ def resize_trimap(
     size:tuple,        # (rows, columns)
 ) -> np.ndarray: # of that size, 0, .5 and 1
     "A trimap at another size. Raises ValueError for other values."
-    known = _masks(trimap)
+    known = checks.trimap(trimap)
     inside, outside = (resize_image(m.astype(np.float64), size) > 1 - 1e-9 for m in known[:2])
     return np.where(inside, 1, np.where(outside, 0, .5))
 

@@ -102,11 +102,18 @@ def check_device(
     try: found = torch.device(device)
     except (RuntimeError, TypeError):
         raise ValueError(f"expected 'auto', 'cpu', 'cuda', 'cuda:1' …, got {device!r}; correct its name") from None
-    if found.type != 'cuda': return found
+    if found.type != 'cuda': return _usable(found)
     n = torch.cuda.device_count() if torch.cuda.is_available() else 0
     todo = "use device='cpu', or install a CUDA build of torch and the driver"
     checks.require((found.index or 0) < n, f'device {str(device)!r}', f'{n} CUDA devices', todo)
     return found
+
+def _usable(device):
+    "The device itself. Raises ValueError where torch cannot make a number and read it."
+    try: ok = torch.zeros(1, device=device).item() == 0
+    except (RuntimeError, AssertionError, ImportError): ok = False
+    checks.require(ok, f'device {str(device)!r}', 'one that torch cannot use here', "use device='cpu'")
+    return device
 
 # %% ../../nbs/networks/01_core.ipynb #ed6c81c3
 def _full_precision(device):

@@ -11,7 +11,7 @@ import numpy as np
 from ... import checks
 from ...affinity.matting import matting_affinity
 from ...laplacian import graph_laplacian
-from ..closed_form import MatteSystem, clean_trimap, known_pixels, solve_matte
+from ..closed_form import MatteSystem, check_stop, clean_trimap, known_pixels, solve_matte
 from ..information_flow import flow_system
 from .network import tiles
 from ..trimaps import check_trimap
@@ -44,12 +44,14 @@ def guided_matte(
     """The matte that follows the colours, the trimap and, where that is unknown, a guess (Wang and Cohen 2007).
 
     Raises ValueError for a trimap or guess of another size or range, a trimap without known foreground, background or
-    unknown pixels, a trust of 0 or less, or tiles that do not fit; ConvergenceError when the tolerance is not met.
+    unknown pixels, a trust or tolerance that cannot be, or tiles that do not fit; ConvergenceError when the tolerance
+    is not met.
     """
     shape = checks.image(image).shape[:2]
     unknown, given = check_trimap(trimap, shape).unknown, clean_trimap(trimap)
     guess = np.where(unknown, _checked_guess(guess, shape), given)
     checks.positive('trust', trust, 'closed-form matting needs no guess')
+    check_stop(rtol)
     checks.integer('the tile', tile, least=3)
     checks.integer('the overlap', overlap, least=0, most=(tile - 1)//2, todo='make the tile larger')
     held = unknown*trust_in(guess, trust)
@@ -77,8 +79,10 @@ def _in_tiles(image, given, held, guess, parts, rtol):
 
 def _checked_guess(guess, shape):
     "The guess, as numbers of the image's size."
-    guess = checks.finite('values of a guess', np.asarray(guess, float), 'see where it comes from')
+    given = checks.shaped('a guess', np.asarray(guess), (None, None), 'one number a pixel: guess[..., 0]')
+    guess = checks.finite('values of a guess', given.astype(float), 'see where it comes from')
     checks.same_size('the guess', guess.shape, shape)
     got = f'{guess.min():.3g} to {guess.max():.3g}'
-    checks.require(0 <= guess.min() and guess.max() <= 1, 'a guess in [0, 1]', got, 'np.clip(guess, 0, 1)')
+    todo = 'divide by 255: guess/255' if given.dtype == np.uint8 else 'np.clip(guess, 0, 1)'
+    checks.require(0 <= guess.min() and guess.max() <= 1, 'a guess in [0, 1]', got, todo)
     return guess

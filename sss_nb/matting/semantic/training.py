@@ -23,8 +23,8 @@ from .classes import class_index
 from .inputs import network_input
 from .losses import ABLATION, total_loss
 from .trimap import class_maps, classifier_input, scaled_activation
-from ..trimaps import trimap_from_matte
-from ...networks.core import evaluation
+from ..trimaps import check_trimap, trimap_from_matte
+from ...networks.core import check_device, evaluation
 
 # %% ../../../nbs/matting/17_semantic.training.ipynb #de496be2
 @dataclass(frozen=True)
@@ -153,15 +153,21 @@ class Guide:
 
     def __call__(self,
         x:torch.Tensor,  # (b, 4, h, w): RGB and trimap, on the CPU
-        device,
+        device,          # 'cpu', 'cuda', ... or a torch.device
     ) -> torch.Tensor: # (b, 20, h, w), 0 where known
-        "The scaled activation maps of each crop."
-        net, unknown = self.classifier, (x[:, 3] == .5).to(device)
+        "The scaled activation maps of each crop. Raises ValueError for another device or other trimaps."
+        net, device, x = self.classifier, check_device(device), _with_exact_trimaps(x)
+        unknown = (x[:, 3] == .5).to(device)
         with evaluation(net, device):
             last = net.maps(x.to(device))[-1]
             maps, logits = class_maps(last, net.linear.weight), net.logits(last)
             made = [scaled_activation(m[None], z, u) for m, z, u in zip(maps, logits, unknown, strict=True)]
         return torch.stack(made)
+
+def _with_exact_trimaps(x):
+    "The same (b, 4, h, w) with trimaps of exactly 0, .5 and 1."
+    trimaps = np.stack([check_trimap(t, needed=()).exact() for t in x[:, 3].cpu().double().numpy()])
+    return torch.cat([x[:, :3], torch.from_numpy(trimaps)[:, None].to(x)], 1)
 
 # %% ../../../nbs/matting/17_semantic.training.ipynb #2bb0b240
 def _planes(*arrays):
@@ -265,15 +271,19 @@ def usable_trimap(
 def class_errors(
     rows, # of (class, errors), the errors a dict of numbers
 ) -> dict: # class, and 'all' -> error -> [mean, standard error], and 'n', how many
-    "Means and standard errors of each class. Raises ValueError for no row."
+    "Means and standard errors of each class. Raises ValueError for no row, or rows with other errors than the first."
     rows = list(rows)
     checks.require(rows, 'photographs that were measured', 'none', 'check the test set')
+    names = rows[0][1].keys()
+    for kind, errors in rows:
+        got = f"{', '.join(errors)} of a photograph of {kind!r}"
+        checks.require(errors.keys() == names, f"errors {', '.join(names)}", got, 'measure all of them anew')
     kinds = {kind: [e for k, e in rows if k == kind] for kind in sorted({kind for kind, _ in rows})}
     return {kind: _with_errors(errors) for kind, errors in dict(all=[e for _, e in rows], **kinds).items()}
 
 def _with_errors(errors):
     "The mean of each error with its standard error, which one photograph has not."
-    table, n = np.array([list(e.values()) for e in errors], float), len(errors)
+    table, n = np.array([[e[name] for name in errors[0]] for e in errors], float), len(errors)
     spread = table.std(0, ddof=1)/n**.5 if n > 1 else np.full(table.shape[1], np.nan)
     columns = zip(errors[0], table.mean(0), spread, strict=True)
     return dict(n=n) | {name: [float(m), None if n < 2 else float(s)] for name, m, s in columns}

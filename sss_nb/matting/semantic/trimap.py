@@ -92,8 +92,8 @@ def classifier_input(
 ) -> torch.Tensor: # (4, h, w) float32
     "What a MattingClassifier takes, without the axis of the batch. Raises ValueError for bad images or trimaps."
     image = checks.image(image)
-    check_trimap(trimap, image.shape, needed=())
-    return torch.from_numpy(np.dstack([image, trimap])).permute(2, 0, 1).float()
+    known = check_trimap(trimap, image.shape, needed=())
+    return torch.from_numpy(np.dstack([image, known.exact()])).permute(2, 0, 1).float()
 
 # %% ../../../nbs/matting/14_semantic.trimap.ipynb #d495b8e0
 def class_maps(
