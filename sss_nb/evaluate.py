@@ -170,6 +170,8 @@ class _Table:
         there = next(p for p in self.path.parents if p.exists())
         checks.require(there.is_dir(), f'a folder at {there}', 'a file', 'choose another name', NotADirectoryError)
         with checks.writable(self.path.parent): self.path.parent.mkdir(parents=True, exist_ok=True)
+        for part in self.path.parent.glob('.????????.part'):      # of a run that was killed, and not of one that writes
+            if time.time() - part.stat().st_mtime > 60: part.unlink(missing_ok=True)
         self.rows = read_rows(self.path)
 
     def fill(self, key, about, measure):

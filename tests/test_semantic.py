@@ -943,7 +943,7 @@ def test_command_trains_measures_and_writes(monkeypatch, tmp_path, capsys):
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.glob('*/*.pt')}
     command(monkeypatch, 'evaluate', tmp_path, *SHORT)
     found = json.loads((tmp_path/'test.json').read_text())['methods']
-    assert set(found) == {'closed-form', *stages}
+    assert set(found) == {'closed-form', *stages, 'basic-guided-0', 'gradient-guided-0'}
     for table in found.values():
         assert {'all', 'defocus', 'fire'} == set(table) and table['all']['n'] == 2
         assert all(len(table['all'][name]) == 2 for name in ('sad', 'mse', 'gradient', 'connectivity'))
