@@ -64,7 +64,7 @@ def semantic_matting(
     device='cpu',         # where the networks run, or 'auto'
     trust:float=TRUST,    # in alpha as a guess, see `guided_matte`; None: the network's own, as in the paper
 ) -> Matte:               # alpha, both colours, and the weights of gradients
-    """Semantic image matting (Sun et al. 2021), with trained weights, guiding closed-form matting.
+    """Semantic image matting (Sun et al. 2021), with trained weights, as a guess in other matting.
 
     Raises what `read_trained`, `semantic_trimap`, `predict_matte` and `guided_matte` raise.
     """
